@@ -1,0 +1,112 @@
+// Package prefixes is the algebra of address sets written as lists of prefixes.
+//
+// A list is normal when it is sorted by netip.Prefix.Compare (family, address, length) and no prefix lies within another. Prefixes are never merged: what a person wrote
+// stays recognisable in a plan, and changing one prefix changes nothing else.
+package prefixes
+
+import (
+	"net/netip"
+	"slices"
+)
+
+// Covers reports whether every address of inner is in outer.
+func Covers(outer, inner netip.Prefix) bool {
+	return outer.Bits() <= inner.Bits() && outer.Contains(inner.Addr())
+}
+
+// Normal returns the list in normal form. The argument is left alone.
+func Normal(list []netip.Prefix) []netip.Prefix {
+	sorted := slices.Clone(list)
+	slices.SortFunc(sorted, netip.Prefix.Compare) // what covers comes before what is covered, and nothing else between
+	out := sorted[:0]
+	for _, p := range sorted {
+		if n := len(out); n == 0 || !Covers(out[n-1], p) {
+			out = append(out, p)
+		}
+	}
+	return slices.Clip(out)
+}
+
+// Union returns what is in any of the lists, in normal form.
+func Union(lists ...[]netip.Prefix) []netip.Prefix {
+	return Normal(slices.Concat(lists...))
+}
+
+// Intersect returns what is in both a and b, in normal form; a and b are normal.
+func Intersect(a, b []netip.Prefix) []netip.Prefix {
+	var out []netip.Prefix
+	for i, j := 0, 0; i < len(a) && j < len(b); {
+		switch p, q := a[i], b[j]; {
+		case Covers(p, q):
+			out = append(out, q)
+			j++
+		case Covers(q, p):
+			out = append(out, p)
+			i++
+		case p.Compare(q) < 0:
+			i++
+		default:
+			j++
+		}
+	}
+	return out
+}
+
+// Overlaps reports whether a and b, both normal, share an address.
+func Overlaps(a, b []netip.Prefix) bool {
+	for i, j := 0, 0; i < len(a) && j < len(b); {
+		switch p, q := a[i], b[j]; {
+		case p.Overlaps(q):
+			return true
+		case p.Compare(q) < 0:
+			i++
+		default:
+			j++
+		}
+	}
+	return false
+}
+
+// Subtract returns what is in a and not in b, in normal form; a and b are normal. Where b takes a piece out of a prefix, the
+// rest is split into the fewest prefixes.
+func Subtract(a, b []netip.Prefix) []netip.Prefix {
+	var out []netip.Prefix
+	for _, p := range a {
+		out = subtractOne(out, p, b)
+	}
+	return Normal(out)
+}
+
+func subtractOne(out []netip.Prefix, p netip.Prefix, b []netip.Prefix) []netip.Prefix {
+	touched := false
+	for _, q := range b {
+		if Covers(q, p) {
+			return out
+		}
+		touched = touched || p.Overlaps(q)
+	}
+	if !touched {
+		return append(out, p)
+	}
+	low, high := halves(p)
+	return subtractOne(subtractOne(out, low, b), high, b)
+}
+
+// halves splits a prefix that is not a single address.
+func halves(p netip.Prefix) (low, high netip.Prefix) {
+	low = netip.PrefixFrom(p.Addr(), p.Bits()+1)
+	bytes := p.Addr().AsSlice()
+	bytes[p.Bits()/8] |= 0x80 >> (p.Bits() % 8)
+	upper, _ := netip.AddrFromSlice(bytes)
+	return low, netip.PrefixFrom(upper, p.Bits()+1)
+}
+
+// Last returns the last address of a prefix.
+func Last(p netip.Prefix) netip.Addr {
+	bytes := p.Addr().AsSlice()
+	for i := p.Bits(); i < len(bytes)*8; i++ {
+		bytes[i/8] |= 0x80 >> (i % 8)
+	}
+	last, _ := netip.AddrFromSlice(bytes)
+	return last
+}

@@ -1,0 +1,31 @@
+// Package state is what a fabric has to remember between two compilations, so that nothing is renumbered: the addresses of
+// gateways, their public keys, and what somebody last accepted. It stands in a lock file beside the fabric file, made to be
+// committed, until a controller keeps it. It holds nothing secret.
+package state
+
+import (
+	"ropeway/internal/key"
+)
+
+// A Lock is the content of the lock file.
+type Lock struct {
+	Fabric   string             `json:"fabric"`
+	Places   map[string]int     `json:"places"`   // ordinal of each place, from 0: never changes while the place exists
+	Gateways map[string]Gateway `json:"gateways"` // by name
+	Accepted *Accepted          `json:"accepted,omitempty"`
+}
+
+// A Gateway is what is remembered of one.
+type Gateway struct {
+	Index     int        `json:"index"` // host number of its tunnel addresses in the pools, from 1: unique, and kept while the gateway exists
+	PublicKey key.Public `json:"publicKey,omitzero"`
+}
+
+// Accepted is what somebody last accepted with plan --accept. A plan is a pure function of a fabric file and a lock, so the two
+// stand here rather than the plan itself; the revisions tell whether this version of Ropeway still compiles them to the same.
+type Accepted struct {
+	Source    []string           `json:"source"` // the fabric file, a line each
+	Places    map[string]int     `json:"places"`
+	Gateways  map[string]Gateway `json:"gateways"`
+	Revisions map[string]string  `json:"revisions"` // plan.Revision by gateway
+}

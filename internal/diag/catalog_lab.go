@@ -1,0 +1,6 @@
+package diag
+
+// lab returns the codes RW5xxx: the lab.
+func lab() []Entry {
+	return []Entry{}
+}

@@ -28,11 +28,12 @@ type Place struct {
 	Name     string         `json:"name"`
 	Kind     fabric.Kind    `json:"kind"`
 	Prefixes []netip.Prefix `json:"prefixes"`         // what the place owns and its router delivers
-	Routes   []RouterRoute  `json:"routes,omitempty"` // sorted by gateway
+	Routes   []*RouterRoute `json:"routes,omitempty"` // sorted by the place they lead to
 }
 
-// A RouterRoute says which gateway of the place takes the packets for some remote prefixes.
+// A RouterRoute says which gateway of the place takes the packets for the prefixes of another place.
 type RouterRoute struct {
+	To       string         `json:"to"`
 	Gateway  string         `json:"gateway"`
 	Prefixes []netip.Prefix `json:"prefixes"`
 }

@@ -1,0 +1,96 @@
+package compile
+
+import "slices"
+
+// Which gateways do packets between two places cross? WireGuard gives a prefix to one peer per device, and drops what comes from
+// another, so the answer has to be the same in both directions, and at a gateway it may depend on the destination alone. On
+// the other hand all gateways of a place shall work. The rules below have both properties, and use only numbers that the lock
+// keeps, so that a change in one corner moves nothing in another:
+//
+//	direct       S – T            home(S,T), home(T,S)         each side spreads its remote places over its gateways
+//	spoke, hub   S – H            face(S,h), h = home(H,S)     the spoke answers a hub's gateway always from the same gateway
+//	hubs         H – J            the same position in both    so that face(H, face(J,h)) = h
+//	via a hub    S – H – T        face(S,h), h, face(T,h)      h chosen by the pair, so pairs spread over hubs and their gateways
+//	via two      S – H – J – T    face(S,h), h, j, face(T,j)   h is S's exit and j is T's, whoever the other is
+//
+// At a hub's gateway h, packets for an attached spoke T go to face(T,h), for another spoke to T's exit, for another hub J to
+// face(J,h): none depends on where they come from. At a spoke's gateway there is one way per remote place by construction.
+
+// path returns the gateways that packets from s to t cross, at both ends and between; nil where there is no way.
+// path(t, s) is the reverse.
+func (g *graph) path(s, t *place) []*gateway {
+	if g.joined(s, t) {
+		return direct(s, t)
+	}
+	if via := g.common(s, t); via != nil {
+		return []*gateway{s.facing(via), via, t.facing(via)}
+	}
+	switch out, in := s.exit(), t.exit(); {
+	case s.Hub && in != nil:
+		return []*gateway{s.facing(in), in, t.facing(in)}
+	case t.Hub && out != nil:
+		return []*gateway{s.facing(out), out, t.facing(out)}
+	case out != nil && in != nil:
+		return []*gateway{s.facing(out), out, in, t.facing(in)}
+	}
+	return nil
+}
+
+// direct returns the pair of gateways that carries the traffic of two joined places.
+func direct(s, t *place) []*gateway {
+	switch {
+	case s.Hub && t.Hub:
+		i := (s.ordinal + t.ordinal) % min(len(s.gateways), len(t.gateways))
+		return []*gateway{s.gateways[i], t.gateways[i]}
+	case s.Hub && slices.Contains(t.hubs, s):
+		h := s.home(t)
+		return []*gateway{h, t.facing(h)}
+	case t.Hub && slices.Contains(s.hubs, t):
+		h := t.home(s)
+		return []*gateway{s.facing(h), h}
+	}
+	return []*gateway{s.home(t), t.home(s)}
+}
+
+// common returns the gateway through which two spokes of a common hub talk, or nil.
+func (g *graph) common(s, t *place) *gateway {
+	var shared []*place
+	for _, h := range s.hubs {
+		if slices.Contains(t.hubs, h) {
+			shared = append(shared, h)
+		}
+	}
+	if len(shared) == 0 {
+		return nil
+	}
+	slices.SortFunc(shared, func(a, b *place) int { return a.ordinal - b.ordinal })
+	pair := s.ordinal + t.ordinal
+	hub := shared[pair%len(shared)]
+	return hub.gateways[pair/len(shared)%len(hub.gateways)]
+}
+
+// home returns the gateway of p that serves a remote place: one after the other, in the order of the remote ordinals.
+func (p *place) home(remote *place) *gateway {
+	rank := remote.ordinal
+	if rank > p.ordinal {
+		rank--
+	}
+	return p.gateways[rank%len(p.gateways)]
+}
+
+// facing returns the gateway of p that talks to a gateway of a hub.
+func (p *place) facing(h *gateway) *gateway {
+	offset := 0
+	if !p.Hub {
+		offset = slices.Index(p.hubs, h.place)
+	}
+	return p.gateways[(h.position+offset)%len(p.gateways)]
+}
+
+// exit returns the hub's gateway through which a spoke talks to whatever shares no hub with it; nil for a hub.
+func (p *place) exit() *gateway {
+	if len(p.hubs) == 0 {
+		return nil
+	}
+	return p.hubs[p.ordinal%len(p.hubs)].home(p)
+}

@@ -137,11 +137,11 @@ func (e *emitter) placeRules(p *place) []plan.Rule {
 		add := func(d plan.Direction, from, to []netip.Prefix) {
 			rules = append(rules, plan.Rule{ID: i + 1, Direction: d, From: from, To: to, Services: r.services})
 		}
-		if from := r.from[p.number]; from != nil && len(r.toAll) > len(r.to[p.number]) {
-			add(plan.Out, from, r.toAll)
-		}
 		if to := r.to[p.number]; to != nil && len(r.fromAll) > len(r.from[p.number]) {
 			add(plan.In, r.fromAll, to)
+		}
+		if from := r.from[p.number]; from != nil && len(r.toAll) > len(r.to[p.number]) {
+			add(plan.Out, from, r.toAll)
 		}
 		if p.Hub {
 			add(plan.Transit, r.fromAll, r.toAll)

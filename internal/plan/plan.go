@@ -44,7 +44,7 @@ type Gateway struct {
 	Name     string   `json:"name"`
 	Place    string   `json:"place"`
 	Devices  []Device `json:"devices"`
-	Routes   []*Route `json:"routes,omitempty"` // sorted by device, then peer
+	Routes   []*Route `json:"routes,omitempty"` // sorted by device, then peer, then MTU, the largest first
 	Firewall Firewall `json:"firewall"`
 	Sysctls  []Sysctl `json:"sysctls,omitempty"` // sorted by key
 }
@@ -91,9 +91,9 @@ type Route struct {
 //
 // To the gateway itself, out of a device, only answers, ICMP errors and echo requests pass.
 type Firewall struct {
-	Own    []netip.Prefix `json:"own"`    // the place's prefixes
-	Fabric []netip.Prefix `json:"fabric"` // every place's prefixes
-	Rules  []Rule         `json:"rules,omitempty"`
+	Own    []netip.Prefix `json:"own"`             // the place's prefixes
+	Fabric []netip.Prefix `json:"fabric"`          // every place's prefixes
+	Rules  []Rule         `json:"rules,omitempty"` // sorted by ID, then direction
 }
 
 // A Direction says which way a forwarded packet crosses the gateway.

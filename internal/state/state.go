@@ -17,7 +17,7 @@ type Lock struct {
 
 // A Gateway is what is remembered of one.
 type Gateway struct {
-	Index     int        `json:"index"` // host number of its tunnel addresses in the pools, from 1: unique, and kept while the gateway exists
+	Index     int        `json:"index,omitempty"` // host number of its tunnel addresses in the pools, from 1: unique, and kept while the gateway exists; 0: not given yet, only the key is known
 	PublicKey key.Public `json:"publicKey,omitzero"`
 }
 

@@ -1,0 +1,184 @@
+package plan
+
+import (
+	"cmp"
+	"fmt"
+	"net/netip"
+	"strings"
+
+	"ropeway/internal/fabric"
+)
+
+// compareGateways returns what happens to a gateway; nil stands for one that does not exist.
+func compareGateways(a, b *Gateway) []Change {
+	var c changes
+	empty := Gateway{}
+	a, b = cmp.Or(a, &empty), cmp.Or(b, &empty)
+	c.devices(a, b)
+	c.routes(a.Routes, b.Routes)
+	c.firewall(&a.Firewall, &b.Firewall)
+	c.sysctls(a.Sysctls, b.Sysctls)
+	return c
+}
+
+func (c *changes) devices(a, b *Gateway) {
+	byName := func(d *Device) string { return d.Name }
+	pairs(pointers(a.Devices), pointers(b.Devices), byName, func(x, y *Device) {
+		name := "device " + cmp.Or(x, y).Name
+		c.text(name, x.describe(), y.describe())
+		empty := Device{}
+		x, y = cmp.Or(x, &empty), cmp.Or(y, &empty)
+		pairs(x.Peers, y.Peers, func(p *Peer) string { return p.Gateway }, c.peers)
+	})
+}
+
+func (c *changes) peers(x, y *Peer) {
+	if x == y {
+		return
+	}
+	name := "peer " + cmp.Or(x, y).Gateway
+	switch {
+	case x == nil:
+		c.note(Add, name, y.describe()+", allows "+few(y.AllowedIPs))
+	case y == nil:
+		c.note(Remove, name, x.describe())
+	default:
+		c.text(name, x.describe(), y.describe())
+		c.lists(name+" allows", x.AllowedIPs, y.AllowedIPs)
+	}
+}
+
+func (d *Device) describe() string {
+	if d == nil {
+		return ""
+	}
+	return fmt.Sprintf("port %d, address %s, MTU %d, key %s", d.ListenPort, few(d.Addresses), d.MTU, pending(d.PublicKey.String()))
+}
+
+// describe says what a peer is beside its prefixes, and why its MTU is what it is.
+func (p *Peer) describe() string {
+	parts := []string{"dials in"}
+	if !p.Endpoint.IsZero() {
+		parts[0] = "endpoint " + p.Endpoint.String()
+	}
+	if p.Standby {
+		parts = append(parts, "standby")
+	}
+	if p.Keepalive > 0 {
+		parts = append(parts, fmt.Sprintf("keepalive %d s", p.Keepalive))
+	}
+	return strings.Join(append(parts, "key "+pending(p.PublicKey.String()), p.whyMTU()), ", ")
+}
+
+// whyMTU says how a link's MTU came about.
+func (p *Peer) whyMTU() string {
+	why := fmt.Sprintf("MTU %d (underlay %d - %d for WireGuard over IPv%d", p.MTU, p.Underlay, p.Overhead, ipVersion(p.Overhead))
+	if p.MTU != p.Underlay-p.Overhead {
+		why += ", down to a multiple of 16 because a device of the two pads beyond it"
+	}
+	return why + ")"
+}
+
+func ipVersion(overhead int) int {
+	if overhead == 60 {
+		return 4
+	}
+	return 6
+}
+
+func pending(k string) string { return cmp.Or(k, "pending") }
+
+// routes compares groups by peer and MTU.
+func (c *changes) routes(a, b []*Route) {
+	byID := func(r *Route) string { return fmt.Sprintf("%s %s %05d", r.Device, r.Peer, 99999-r.MTU) }
+	pairs(a, b, byID, func(x, y *Route) {
+		switch r := cmp.Or(y, x); {
+		case x == y:
+		case x == nil:
+			c.note(Add, "routes via "+r.Peer, fmt.Sprintf("MTU %d: %s", r.MTU, few(r.Prefixes)))
+		case y == nil:
+			c.note(Remove, "routes via "+r.Peer, fmt.Sprintf("MTU %d: %s", r.MTU, few(r.Prefixes)))
+		default:
+			c.lists(fmt.Sprintf("routes via %s, MTU %d", r.Peer, r.MTU), x.Prefixes, y.Prefixes)
+		}
+	})
+}
+
+func (c *changes) firewall(a, b *Firewall) {
+	c.lists("firewall: own prefixes", a.Own, b.Own)
+	c.lists("firewall: guarded prefixes", a.Fabric, b.Fabric)
+	byID := func(r *Rule) string { return fmt.Sprintf("%09d %s", r.ID, r.Direction) }
+	pairs(pointers(a.Rules), pointers(b.Rules), byID, func(x, y *Rule) {
+		r := cmp.Or(y, x)
+		name := fmt.Sprintf("access %d %s", r.ID, r.Direction)
+		c.text(name, x.describe(), y.describe())
+		if x != nil && y != nil {
+			c.lists(name+" from", x.From, y.From)
+			c.lists(name+" to", x.To, y.To)
+		}
+	})
+}
+
+// describe says what a rule lets through; the prefixes of a rule that stays are compared one by one instead.
+func (r *Rule) describe() string {
+	if r == nil {
+		return ""
+	}
+	if len(r.Services) == 0 {
+		return "any protocol"
+	}
+	return joinServices(r.Services)
+}
+
+func joinServices(services []fabric.Service) string {
+	out := make([]string, len(services))
+	for i, s := range services {
+		out[i] = s.String()
+	}
+	return strings.Join(out, ", ")
+}
+
+func (c *changes) sysctls(a, b []Sysctl) {
+	pairs(pointers(a), pointers(b), func(s *Sysctl) string { return s.Key }, func(x, y *Sysctl) {
+		var before, after string
+		if x != nil {
+			before = x.Value
+		}
+		if y != nil {
+			after = y.Value
+		}
+		c.text("sysctl "+cmp.Or(x, y).Key, before, after)
+	})
+}
+
+// pointers returns pointers to the elements of a list.
+func pointers[T any](list []T) []*T {
+	out := make([]*T, len(list))
+	for i := range list {
+		out[i] = &list[i]
+	}
+	return out
+}
+
+// mostShown is how many prefixes a line of a plan names before it counts the rest.
+const mostShown = 6
+
+// few writes a list of prefixes in one short line.
+func few(list []netip.Prefix) string {
+	shown := list
+	if len(list) > mostShown+1 {
+		shown = list[:mostShown]
+	}
+	out := make([]string, len(shown))
+	for i, p := range shown {
+		out[i] = p.String()
+		if p.IsSingleIP() {
+			out[i] = p.Addr().String()
+		}
+	}
+	s := strings.Join(out, ", ")
+	if rest := len(list) - len(shown); rest > 0 {
+		s += fmt.Sprintf(" and %d more", rest)
+	}
+	return cmp.Or(s, "nothing")
+}

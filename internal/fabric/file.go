@@ -1,0 +1,148 @@
+package fabric
+
+import "ropeway/internal/diag"
+
+// The types of this file are the document: parser, JSON Schema and reference page are all made of them. Tags say what Go cannot:
+//
+//	key:"name,required"  the key in the file, and whether it must be there
+//	items:"1-"           the least and the most entries of a list
+//	is:"prefix"          the rule of a scalar, or of each scalar of a list (see rules)
+//	noun:"gateway"       what one entry of a list is called in messages
+//	doc:"…"              one sentence for the schema
+//
+// A field At of type diag.Position holds where the thing begins. Its Line is 0 where the file does not have it, or has it wrong.
+
+// A File is what one fabric file says, word for word.
+type File struct {
+	At         diag.Position
+	APIVersion Text     `key:"apiVersion,required" is:"version" doc:"The version of this format."`
+	Kind       Text     `key:"kind,required" is:"kind" doc:"What the document describes."`
+	Metadata   Metadata `key:"metadata,required" doc:"What names the fabric."`
+	Spec       Spec     `key:"spec,required" doc:"What the fabric shall be."`
+}
+
+// Metadata names the fabric.
+type Metadata struct {
+	At   diag.Position
+	Name Text `key:"name,required" is:"name" doc:"Name of the fabric."`
+}
+
+// A Spec is what the fabric shall be.
+type Spec struct {
+	At         diag.Position
+	Topology   Topology   `key:"topology,required" doc:"Which places are joined by tunnels."`
+	Routing    Routing    `key:"routing" doc:"How routes come about."`
+	Addressing Addressing `key:"addressing" doc:"The pools that addresses of tunnels and devices are taken from."`
+	Regions    []Place    `key:"regions" items:"1-" noun:"region" doc:"Regions of a cloud."`
+	Sites      []Place    `key:"sites" items:"1-" noun:"site" doc:"Places that are not a cloud region: offices, data centres, homes."`
+	Segments   []Segment  `key:"segments" noun:"segment" doc:"Named sets of prefixes that places own."`
+	Links      []Link     `key:"links" noun:"link" doc:"Direct links between two places, or what the path between two places carries."`
+	Access     []Access   `key:"access,required" noun:"access" doc:"Who may open flows to whom. What it does not name is denied."`
+	Tests      []Test     `key:"tests" noun:"test" doc:"Statements about the fabric that the proof has to bear out."`
+}
+
+// Topology says which places are joined.
+type Topology struct {
+	At   diag.Position
+	Mode Text   `key:"mode,required" is:"mode" doc:"mesh joins every place with every other; hub-and-spoke joins spokes with their hubs, and hubs with each other; hybrid is hub-and-spoke plus links."`
+	Hubs []Text `key:"hubs" items:"1-" is:"name" doc:"The places that are hubs."`
+}
+
+// Routing says how routes come about.
+type Routing struct {
+	At   diag.Position
+	Mode Text `key:"mode,required" is:"routing" doc:"static: routes are part of the plan."`
+}
+
+// Addressing names the pools.
+type Addressing struct {
+	At      diag.Position
+	Links   []Text `key:"links,one" items:"1-2" is:"prefix" doc:"Pool of tunnel addresses, one prefix or one of each family. Default 100.64.0.0/16, and a ULA made of the fabric's name where places own IPv6 prefixes."`
+	Devices []Text `key:"devices,one" items:"1-2" is:"prefix" doc:"Pool of addresses of people's devices, one prefix or one of each family."`
+}
+
+// A Place is a region or a site.
+type Place struct {
+	At       diag.Position
+	Name     Text      `key:"name,required" is:"name" doc:"Name of the place, unique among regions and sites."`
+	Provider Text      `key:"provider" is:"name" doc:"Whose cloud or network it is: aws, gcp, azure, equinix …"`
+	Underlay Underlay  `key:"underlay" doc:"What the place's own path carries."`
+	Prefixes []Text    `key:"prefixes,required" items:"1-" is:"prefix" doc:"The prefixes that the place owns."`
+	Hubs     []Text    `key:"hubs" items:"1-" is:"name" doc:"The hubs of this spoke. Default: all of topology.hubs."`
+	Gateways []Gateway `key:"gateways,required" items:"1-" noun:"gateway" doc:"The machines that forward for the place."`
+}
+
+// Underlay is what a path carries.
+type Underlay struct {
+	At  diag.Position
+	MTU Number `key:"mtu,required" is:"mtu" doc:"Largest IP packet on the wire, outer IP header included, in bytes. Default 1500."`
+}
+
+// A Gateway forwards for its place and speaks WireGuard.
+type Gateway struct {
+	At       diag.Position
+	Name     Text   `key:"name,required" is:"name" doc:"Name of the gateway, unique in the fabric."`
+	Zone     Text   `key:"zone" is:"name" doc:"Availability zone."`
+	Endpoint Text   `key:"endpoint" is:"host" doc:"IPv4 address, IPv6 address or DNS name where its WireGuard port is reached. Without one it dials out."`
+	Port     Number `key:"port" is:"port" doc:"UDP port of WireGuard. Default 51820."`
+	NAT      Flag   `key:"nat" doc:"Behind NAT: keeps its mappings open with keepalives."`
+}
+
+// A Segment is a named set of prefixes.
+type Segment struct {
+	At       diag.Position
+	Name     Text   `key:"name,required" is:"name" doc:"Name of the segment."`
+	Prefixes []Text `key:"prefixes,required" items:"1-" is:"prefix" doc:"Prefixes of the segment, all of them owned by places."`
+}
+
+// A Link is between two places.
+type Link struct {
+	At       diag.Position
+	Between  []Text   `key:"between,required" items:"2-2" is:"name" doc:"The two places."`
+	Underlay Underlay `key:"underlay" doc:"What the path between the two carries, instead of what the places say."`
+}
+
+// An Access lets From open flows to To.
+type Access struct {
+	At    diag.Position
+	From  Text   `key:"from,required" is:"selector" doc:"Who opens flows: region/NAME, site/NAME, segment/NAME, a prefix, an address or any."`
+	To    Text   `key:"to,required" is:"selector" doc:"Who is reached."`
+	Ports []Text `key:"ports" items:"1-" is:"service" doc:"tcp/PORT, tcp/FIRST-LAST, udp/PORT, udp/FIRST-LAST or icmp. Without it every protocol."`
+}
+
+// A Test is a statement about the fabric.
+type Test struct {
+	At        diag.Position
+	From      Text   `key:"from,required" is:"selector" doc:"Who sends."`
+	To        Text   `key:"to,required" is:"target" doc:"Who is reached: a selector, or ADDRESS:PORT/PROTO, or ADDRESS/icmp."`
+	Expect    Text   `key:"expect,required" is:"expect" doc:"reachable: every pair gets through. denied: no pair does."`
+	Symmetric Flag   `key:"symmetric" doc:"Forward and return path cross the same gateways."`
+	MTU       Number `key:"mtu" is:"inner-mtu" doc:"The least that both paths carry, in bytes of inner packet."`
+}
+
+// A Text is a piece of text and where it stands.
+type Text struct {
+	Value string
+	At    diag.Position
+}
+
+// A Number is a whole number and where it stands.
+type Number struct {
+	Value int
+	At    diag.Position
+}
+
+// A Flag is true or false and where it stands.
+type Flag struct {
+	Value bool
+	At    diag.Position
+}
+
+// Given reports whether the file has it.
+func (t Text) Given() bool { return t.At.Line > 0 }
+
+// Given reports whether the file has it.
+func (n Number) Given() bool { return n.At.Line > 0 }
+
+// Given reports whether the file has it.
+func (f Flag) Given() bool { return f.At.Line > 0 }

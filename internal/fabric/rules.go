@@ -1,0 +1,169 @@
+package fabric
+
+import (
+	"fmt"
+	"net/netip"
+	"strings"
+
+	"ropeway/internal/diag"
+)
+
+// APIVersion and DocumentKind open every fabric file.
+const (
+	APIVersion   = "ropeway/v1"
+	DocumentKind = "Fabric"
+)
+
+// Bounds of an MTU in bytes. MinUnderlayMTU is what every IPv4 host accepts (RFC 791, section 3.1); MaxMTU the size of an IP
+// packet; MinInnerMTU what every IPv4 link carries (RFC 791, section 3.2).
+const (
+	MinUnderlayMTU = 576
+	MinInnerMTU    = 68
+	MaxMTU         = 65535
+)
+
+// A rule says what a scalar may be. Exactly one of check, oneOf and max is set.
+type rule struct {
+	check    func(string) *fault // judges a text
+	oneOf    []string            // the words it may be
+	min, max int                 // bounds of a number
+	code     diag.Code           // of a number out of bounds
+	schema   map[string]any      // what JSON Schema can say of it
+}
+
+// A fault is what is wrong with a scalar, before anybody knows where it stands.
+type fault struct {
+	code          diag.Code
+	message, hint string
+}
+
+// rules returns the rules that is: tags name.
+func rules() map[string]rule {
+	const (
+		name   = `[a-z0-9]([a-z0-9-]{0,61}[a-z0-9])?`
+		prefix = `[0-9a-fA-F:.]+/[0-9]{1,3}`
+		addr   = `[0-9a-fA-F:.]+`
+		sel    = `any|(region|site|segment)/` + name + `|` + prefix + `|` + addr
+		target = sel + `|` + addr + `:[0-9]+/(tcp|udp)|\[` + addr + `\]:[0-9]+/(tcp|udp)|\[?` + addr + `\]?/icmp`
+	)
+	return map[string]rule{
+		"version":   {oneOf: []string{APIVersion}},
+		"kind":      {oneOf: []string{DocumentKind}},
+		"mode":      {oneOf: []string{string(Mesh), string(HubAndSpoke), string(Hybrid)}},
+		"routing":   {check: checkRouting, schema: map[string]any{"enum": []string{"static"}}},
+		"expect":    {oneOf: []string{"reachable", "denied"}},
+		"name":      {check: checkName, schema: pattern(name)},
+		"prefix":    {check: checkPrefix, schema: pattern(prefix)},
+		"host":      {check: checkHost, schema: pattern(`[0-9a-z:.-]{1,253}`)},
+		"service":   {check: checkService, schema: pattern(`icmp|(tcp|udp)/[1-9][0-9]{0,4}(-[1-9][0-9]{0,4})?`)},
+		"selector":  {check: checkSelector, schema: pattern(sel)},
+		"target":    {check: checkTarget, schema: pattern(target)},
+		"port":      {min: 1, max: 65535, code: "RW1307"},
+		"mtu":       {min: MinUnderlayMTU, max: MaxMTU, code: "RW1308"},
+		"inner-mtu": {min: MinInnerMTU, max: MaxMTU, code: "RW1308"},
+	}
+}
+
+func pattern(expr string) map[string]any { return map[string]any{"pattern": "^(" + expr + ")$"} }
+
+func checkName(s string) *fault {
+	if ValidName(s) {
+		return nil
+	}
+	return &fault{"RW1101", fmt.Sprintf("%s is not a name", diag.Quote(s)),
+		"a name has 1 to 63 lower-case letters, digits and hyphens, and begins and ends with a letter or digit"}
+}
+
+func checkRouting(s string) *fault {
+	switch s {
+	case "static":
+		return nil
+	case "bgp":
+		return &fault{"RW1010", "routing by BGP is not part of this version", "write mode: static, or leave routing out"}
+	}
+	return &fault{"RW1009", fmt.Sprintf("%s is not a routing mode", diag.Quote(s)), "write static"}
+}
+
+func checkPrefix(s string) *fault {
+	p, err := ParsePrefix(s)
+	if err != nil {
+		hint := err.Error()
+		if a, err := parseAddr(s); err == nil {
+			hint = fmt.Sprintf("for the single address write %s/%d", a, a.BitLen())
+		}
+		return &fault{"RW1201", fmt.Sprintf("%s is not a prefix", diag.Quote(s)), hint}
+	}
+	return checkCanonical(s, p)
+}
+
+// checkCanonical refuses every spelling of a prefix but one, so that a search finds it and two files compare.
+func checkCanonical(s string, p netip.Prefix) *fault {
+	if canonical := p.Masked().String(); canonical != s {
+		return &fault{"RW1202", fmt.Sprintf("prefix %s is not in canonical form", diag.Quote(s)), "write " + canonical}
+	}
+	return nil
+}
+
+func checkHost(s string) *fault {
+	if !ValidHost(s) {
+		return &fault{"RW1306", fmt.Sprintf("%s is neither an IP address nor a DNS name", diag.Quote(s)), hostHint(s)}
+	}
+	if addr, err := netip.ParseAddr(s); err == nil && !reachable(addr) {
+		return &fault{"RW1306", fmt.Sprintf("nothing is reached at %s from elsewhere", addr),
+			"give an address that the other gateways can send to"}
+	}
+	return nil
+}
+
+// reachable reports whether an address can be a gateway's on the underlay.
+func reachable(a netip.Addr) bool {
+	return !(a.IsUnspecified() || a.IsLoopback() || a.IsMulticast() || a.IsLinkLocalUnicast() || a == netip.AddrFrom4([4]byte{255, 255, 255, 255}))
+}
+
+// hostHint says what is nearly right about a host.
+func hostHint(s string) string {
+	if addr, err := netip.ParseAddr(s); err == nil {
+		return "write " + addr.Unmap().WithZone("").String()
+	}
+	if at, err := netip.ParseAddrPort(s); err == nil {
+		return fmt.Sprintf("write endpoint: %s and port: %d", at.Addr(), at.Port())
+	}
+	if lower := strings.ToLower(strings.TrimSuffix(s, ".")); ValidHost(lower) {
+		return "write " + lower
+	}
+	return "give an address or a lower-case name without a port; the port stands under port:"
+}
+
+func checkService(s string) *fault {
+	if _, err := ParseService(s); err != nil {
+		return &fault{"RW1404", fmt.Sprintf("%s is not a service", diag.Quote(s)), err.Error()}
+	}
+	return nil
+}
+
+func checkSelector(s string) *fault {
+	sel, err := ParseSelector(s)
+	if err != nil {
+		return &fault{"RW1401", fmt.Sprintf("%s selects nothing", diag.Quote(s)), err.Error()}
+	}
+	return checkSelected(s, sel)
+}
+
+func checkTarget(s string) *fault {
+	sel, service, err := ParseTarget(s)
+	switch {
+	case err != nil:
+		return &fault{"RW1401", fmt.Sprintf("%s names nothing that a test can reach", diag.Quote(s)), err.Error()}
+	case service != nil:
+		return nil
+	}
+	return checkSelected(s, sel)
+}
+
+// checkSelected holds a prefix that is written as a selector to canonical form.
+func checkSelected(s string, sel Selector) *fault {
+	if sel.Prefix.IsValid() && strings.Contains(s, "/") {
+		return checkCanonical(s, sel.Prefix)
+	}
+	return nil
+}

@@ -1,0 +1,57 @@
+# Ropeway's tasks. `make` lists them. Everything that is built goes to bin/; tools of the house are kept in the user's cache.
+
+SHELL := /bin/bash
+.SHELLFLAGS := -eu -o pipefail -c
+.DEFAULT_GOAL := help
+
+VERSION := $(shell git describe --tags --always --dirty 2>/dev/null || echo devel)
+COMMIT  := $(shell git rev-parse HEAD 2>/dev/null || echo unknown)
+DATE    := $(shell TZ=UTC0 git log -1 --format=%cd --date=format-local:%Y-%m-%dT%H:%M:%SZ 2>/dev/null)
+BUILD   := ropeway/internal/build
+LDFLAGS := -s -w -X $(BUILD).version=$(VERSION) -X $(BUILD).commit=$(COMMIT) -X $(BUILD).date=$(DATE)
+
+EXAMPLE   ?= examples/three-regions.yaml
+FUZZTIME  ?= 10s
+BENCHTIME ?= 1s
+
+.PHONY: help
+help: ## list the tasks
+	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | awk -F ':.*## ' '{printf "  make %-10s %s\n", $$1, $$2}'
+
+.PHONY: build
+build: ## build bin/ropeway and bin/ropeway-gateway
+	@mkdir -p bin
+	CGO_ENABLED=0 go build -trimpath -ldflags '$(LDFLAGS)' -o bin/ ./cmd/...
+
+.PHONY: machine
+machine: # install what the lab and the tests need and this machine lacks (Debian, as root)
+	@tools/machine
+
+.PHONY: lab
+lab: machine build ## bring the example fabric up on this machine, prove it, test it with packets (as root)
+	@tools/lab $(EXAMPLE)
+
+.PHONY: test
+test: machine build ## run every test (as root: they make network namespaces)
+	go vet ./...
+	go test -race -timeout 20m ./...
+
+.PHONY: bench
+bench: machine build ## measure what the project promises to be fast
+	go test -run '^$$' -bench . -benchmem -benchtime $(BENCHTIME) -timeout 60m ./...
+
+.PHONY: lint
+lint: ## check the layers and the style
+	@"$$(tools/build golangci-lint)" run ./...
+
+.PHONY: fuzz
+fuzz: ## run every fuzz target for FUZZTIME (default 10s)
+	@tools/fuzz $(FUZZTIME)
+
+.PHONY: generate
+generate: ## write again what is made from the source (docs/errors.md, the picture of the README)
+	go generate ./...
+
+.PHONY: clean
+clean: ## remove what was built
+	rm -rf bin

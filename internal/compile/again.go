@@ -130,7 +130,7 @@ func (e *emitter) placeAgain(p *place, was *plan.Place, changed []int) *plan.Pla
 // the last one's in any case.
 func (e *emitter) gatewayAgain(g *gateway, was *plan.Gateway, changed []int) *plan.Gateway {
 	now := *was
-	now.Firewall = e.firewall(g)
+	now.Firewall = *e.firewall(g.place)
 	firewallSame := sameFirewall(&was.Firewall, &now.Firewall)
 
 	var dirty []*link

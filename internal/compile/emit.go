@@ -18,7 +18,7 @@ type emitter struct {
 	needs   *needs
 	ipv6    bool
 	allowed map[allowedKey][]netip.Prefix
-	rules   [][]plan.Rule // by place number
+	walls   []*plan.Firewall // by place number
 }
 
 // allowedKey names a list by what it is made of: a peer, and the list of its place's prefixes (its first element's address).
@@ -28,7 +28,7 @@ type allowedKey struct {
 }
 
 func newEmitter(g *graph, n *needs, ipv6 bool) *emitter {
-	return &emitter{g, n, ipv6, map[allowedKey][]netip.Prefix{}, make([][]plan.Rule, len(g.places))}
+	return &emitter{g, n, ipv6, map[allowedKey][]netip.Prefix{}, make([]*plan.Firewall, len(g.places))}
 }
 
 // gateway writes the plan of one gateway.
@@ -41,7 +41,7 @@ func (e *emitter) gateway(g *gateway) *plan.Gateway {
 			Peers: make([]*plan.Peer, len(g.links)),
 		}},
 		Routes:   make([]*plan.Route, 0, len(g.links)),
-		Firewall: e.firewall(g),
+		Firewall: *e.firewall(g.place),
 		Sysctls:  e.sysctls(),
 	}
 	for i, l := range g.links {
@@ -84,6 +84,11 @@ type group struct {
 // groups sorts what goes by a link by the MTU of its path. The tunnel addresses of the peer, and of the gateways beyond it whose
 // ICMP errors come back this way, go with the link's own.
 func (e *emitter) groups(l *link) []group {
+	if len(l.legs) == 1 && len(l.beyond) == 0 { // two joined places: nothing to sort
+		if need := e.needs.between(l.legs[0]); len(need) > 0 {
+			return []group{{l.mtu, e.withTunnel(l.peer, need)}}
+		}
+	}
 	byMTU := map[int][][]netip.Prefix{l.mtu: nil}
 	for _, leg := range l.legs {
 		if need := e.needs.between(leg); len(need) > 0 {
@@ -95,8 +100,6 @@ func (e *emitter) groups(l *link) []group {
 		switch {
 		case mtu != l.mtu:
 			out = append(out, group{mtu, prefixes.Union(lists...)})
-		case len(lists) == 1 && len(l.beyond) == 0:
-			out = append(out, group{mtu, e.withTunnel(l.peer, lists[0])})
 		default:
 			lists = append(lists, l.peer.tunnel)
 			for _, far := range l.beyond {
@@ -118,20 +121,20 @@ func (e *emitter) withTunnel(peer *gateway, list []netip.Prefix) []netip.Prefix 
 	return e.allowed[k]
 }
 
-// firewall writes the rules of a gateway: for each access entry what of it can cross here, in each direction.
-func (e *emitter) firewall(g *gateway) plan.Firewall {
-	p := g.place
-	if e.rules[p.number] == nil {
-		e.rules[p.number] = e.placeRules(p)
+// firewall writes what all gateways of a place let through.
+func (e *emitter) firewall(p *place) *plan.Firewall {
+	if e.walls[p.number] == nil {
+		e.walls[p.number] = &plan.Firewall{
+			Own:    prefixes.Normal(p.Prefixes),
+			Fabric: e.needs.touched[e.needs.class[p.number]],
+			Rules:  e.rules(p),
+		}
 	}
-	return plan.Firewall{
-		Own:    prefixes.Normal(p.Prefixes),
-		Fabric: e.needs.touched[e.needs.class[p.number]],
-		Rules:  e.rules[p.number],
-	}
+	return e.walls[p.number]
 }
 
-func (e *emitter) placeRules(p *place) []plan.Rule {
+// rules writes, for each access entry, what of it can cross a place's gateways in each direction.
+func (e *emitter) rules(p *place) []plan.Rule {
 	rules := []plan.Rule{}
 	for i, r := range e.needs.rules {
 		add := func(d plan.Direction, from, to []netip.Prefix) {

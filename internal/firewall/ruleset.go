@@ -1,0 +1,275 @@
+package firewall
+
+import (
+	"crypto/sha256"
+	"fmt"
+	"slices"
+
+	"golang.org/x/sys/unix"
+
+	"ropeway/internal/fabric"
+	"ropeway/internal/plan"
+)
+
+// A Ruleset is the table as data: what Render writes as text and Apply sends to the kernel. Compile makes it; nobody changes it.
+type Ruleset struct {
+	sets     []*set
+	counters []string
+	chains   []chain
+	digest   [sha256.Size]byte // of all of the above
+}
+
+// A chain is a list of rules. The kernel enters it by its hook, or a rule does by its name.
+type chain struct {
+	name  string
+	hook  *hook // nil: only rules enter it
+	rules []rule
+}
+
+// A hook is where in the kernel packets enter a chain.
+type hook struct {
+	number   uint32 // enum nf_inet_hooks
+	name     string
+	priority int32
+	policy   uint32
+	kind     string // of the chain, "filter"
+}
+
+// A rule is what happens to the packets that match.
+type rule struct {
+	statements []statement
+	comment    string
+}
+
+// Names of sets and counters. `devices`, `in` and `out` are words of nft's own grammar, hence the longer names.
+const (
+	setDevices = "rw_devices"
+	setOwn     = "own"    // and the family: own4, own6
+	setFabric  = "fabric" // fabric4, fabric6
+
+	prefixAccess  = "access_"  // and the ID of the access entry
+	prefixDropped = "dropped_" // and why
+)
+
+// Compile returns the table that a plan asks for. Lists that are equal become one set.
+func Compile(g *plan.Gateway) *Ruleset {
+	b := &builder{rules: map[plan.Direction][]rule{}, lists: map[[sha256.Size]byte]*set{}, taken: map[string]bool{}}
+	var devices []span
+	for i := range g.Devices {
+		devices = append(devices, nameSpan(g.Devices[i].Name))
+	}
+	b.devices = b.addSet(newSet(setDevices, names, slices.SortedFunc(slices.Values(devices), compareSpans)))
+	guard := b.guard(&g.Firewall)
+	for i := range g.Firewall.Rules {
+		b.access(&g.Firewall.Rules[i])
+	}
+	return b.ruleset(guard)
+}
+
+// A builder gathers the sets and counters that the rules need.
+type builder struct {
+	sets     []*set
+	devices  *set
+	rules    map[plan.Direction][]rule
+	counters []string
+	lists    map[[sha256.Size]byte]*set
+	taken    map[string]bool
+}
+
+func (b *builder) addSet(s *set) *set {
+	b.sets = append(b.sets, s)
+	b.taken[s.name] = true
+	return s
+}
+
+// intern returns the set of those elements. Its name begins with a word for its kind and ends in its digest, so that equal lists
+// have one name in every plan.
+func (b *builder) intern(k kind, spans []span) *set {
+	s := newSet("", k, spans)
+	if known := b.lists[s.digest]; known != nil {
+		return known
+	}
+	word := map[kind]string{ipv4: "list4_", ipv6: "list6_", ports: "ports_"}[k]
+	s.name = unusedName(fmt.Sprintf("%s%x", word, s.digest[:4]), b.taken)
+	b.lists[s.digest] = s
+	return b.addSet(s)
+}
+
+func unusedName(name string, taken map[string]bool) string {
+	for n, base := 2, name; taken[name]; n++ {
+		name = fmt.Sprintf("%s_%d", base, n)
+	}
+	return name
+}
+
+func (b *builder) counter(name string) count {
+	if !slices.Contains(b.counters, name) {
+		b.counters = append(b.counters, name)
+	}
+	return count{name}
+}
+
+// families are the two that a prefix list is divided into.
+func families() []kind { return []kind{ipv4, ipv6} }
+
+// digit names a family in the name of a set.
+func digit(k kind) string {
+	if k == ipv6 {
+		return "6"
+	}
+	return "4"
+}
+
+// guard returns the rules that keep the place's packets for the fabric from leaving by any other way. They come before
+// everything else: a flow that was established through a device must not go on in clear when the device is gone.
+func (b *builder) guard(f *plan.Firewall) []rule {
+	var out []rule
+	for _, k := range families() {
+		own, all := prefixSpans(f.Own, k), prefixSpans(f.Fabric, k)
+		if len(own) == 0 || len(all) == 0 {
+			continue
+		}
+		ownSet := b.addSet(newSet(setOwn+digit(k), k, own))
+		allSet := b.addSet(newSet(setFabric+digit(k), k, all))
+		out = append(out, rule{comment: "guard", statements: []statement{
+			device{out: true, not: true, set: b.devices},
+			address{set: ownSet}, address{dst: true, set: allSet}, address{dst: true, not: true, set: ownSet},
+			b.counter(prefixDropped + "guard"), verdict{code: drop},
+		}})
+	}
+	return out
+}
+
+// access adds the rules for one rule of the plan: one for each family and each kind of service.
+func (b *builder) access(r *plan.Rule) {
+	for _, k := range families() {
+		from, to := prefixSpans(r.From, k), prefixSpans(r.To, k)
+		if len(from) == 0 || len(to) == 0 {
+			continue
+		}
+		fromSet, toSet := b.intern(k, from), b.intern(k, to)
+		counter := b.counter(fmt.Sprintf("%s%d", prefixAccess, r.ID))
+		for _, what := range b.services(r.Services, k) {
+			statements := []statement{address{set: fromSet}, address{dst: true, set: toSet}}
+			statements = append(statements, what...)
+			statements = append(statements, counter, verdict{code: accept})
+			b.rules[r.Direction] = append(b.rules[r.Direction], rule{statements, fmt.Sprintf("access %d", r.ID)})
+		}
+	}
+}
+
+// services returns the matches, each for a rule of its own, that together mean the services; no service means no match.
+func (b *builder) services(list []fabric.Service, k kind) [][]statement {
+	if len(list) == 0 {
+		return [][]statement{nil}
+	}
+	var out [][]statement
+	for _, proto := range []struct {
+		of fabric.Protocol
+		is protocol
+	}{{fabric.TCP, protocol{unix.IPPROTO_TCP, "tcp"}}, {fabric.UDP, protocol{unix.IPPROTO_UDP, "udp"}}} {
+		var spans []span
+		for _, s := range list {
+			if s.Protocol == proto.of {
+				spans = append(spans, portSpan(s.First, s.Last))
+			}
+		}
+		switch spans = merged(spans, ports.size()); len(spans) {
+		case 0:
+		case 1:
+			first, last := spans[0].ports()
+			out = append(out, []statement{service{proto: proto.is, first: first, last: last}})
+		default:
+			out = append(out, []statement{service{proto: proto.is, set: b.intern(ports, spans)}})
+		}
+	}
+	icmp := protocol{unix.IPPROTO_ICMP, "icmp"}
+	if k == ipv6 {
+		icmp = protocol{unix.IPPROTO_ICMPV6, "ipv6-icmp"}
+	}
+	if slices.ContainsFunc(list, func(s fabric.Service) bool { return s.Protocol == fabric.ICMP }) {
+		out = append(out, []statement{icmp})
+	}
+	return out
+}
+
+// dropRest ends a chain: what came so far is dropped and counted.
+func (b *builder) dropRest(why string) rule {
+	return rule{statements: []statement{b.counter(prefixDropped + why), verdict{code: drop}}}
+}
+
+// ruleset puts the chains together. A chain stands before those that lead to it.
+func (b *builder) ruleset(guard []rule) *Ruleset {
+	from := device{set: b.devices}
+	into := device{out: true, set: b.devices}
+	direction := func(name string, d plan.Direction) chain {
+		return chain{name: name, rules: append(b.rules[d], b.dropRest(string(d)))}
+	}
+	one := func(statements ...statement) rule { return rule{statements: statements} }
+	established := one(state{stateEstablished | stateRelated, "established,related"}, verdict{code: accept})
+	r := &Ruleset{chains: []chain{
+		direction("outbound", plan.Out),
+		direction("inbound", plan.In),
+		direction("transit", plan.Transit),
+		{name: "crossing", rules: []rule{
+			one(clamp{}),
+			established,
+			one(state{stateInvalid, "invalid"}, b.counter(prefixDropped+"invalid"), verdict{code: drop}),
+			one(from, into, gotoChain("transit")),
+			one(from, gotoChain("inbound")),
+			one(gotoChain("outbound")),
+		}},
+		{name: "to_gateway", rules: append(append([]rule{established}, icmpToGateway()...), b.dropRest("input"))},
+		{
+			name: "forward", hook: &hook{unix.NF_INET_FORWARD, "forward", 0, accept, "filter"},
+			rules: append(guard, one(from, gotoChain("crossing")), one(into, gotoChain("crossing"))),
+		},
+		{
+			name: "input", hook: &hook{unix.NF_INET_LOCAL_IN, "input", 0, accept, "filter"},
+			rules: []rule{one(from, gotoChain("to_gateway"))},
+		},
+	}}
+	r.sets, r.counters = b.sets, b.counters
+	r.seal()
+	return r
+}
+
+// icmpToGateway lets in echo requests and errors: errors about packets of the gateway itself come back even where connection
+// tracking has forgotten them. WireGuard devices have no neighbours to discover, so neighbour discovery is not among them.
+func icmpToGateway() []rule {
+	var out []rule
+	for _, t := range []icmpType{
+		{false, 8, "echo-request"}, {false, 3, "destination-unreachable"}, {false, 11, "time-exceeded"}, {false, 12, "parameter-problem"},
+		{true, 128, "echo-request"}, {true, 1, "destination-unreachable"}, {true, 2, "packet-too-big"}, {true, 3, "time-exceeded"}, {true, 4, "parameter-problem"},
+	} {
+		out = append(out, rule{statements: []statement{t, verdict{code: accept}}})
+	}
+	return out
+}
+
+// seal computes the digest.
+func (r *Ruleset) seal() {
+	h := sha256.New()
+	for _, s := range r.sets {
+		fmt.Fprintf(h, "set %s %x\n", s.name, s.digest)
+	}
+	for _, c := range r.counters {
+		fmt.Fprintf(h, "counter %s\n", c)
+	}
+	for _, c := range r.chains {
+		fmt.Fprintf(h, "chain %s %v\n", c.name, c.hook)
+		for _, rule := range c.rules {
+			fmt.Fprintln(h, rule.text())
+		}
+	}
+	h.Sum(r.digest[:0])
+}
+
+// elements counts the elements of all sets.
+func (r *Ruleset) elements() int {
+	n := 0
+	for _, s := range r.sets {
+		n += len(s.spans)
+	}
+	return n
+}

@@ -78,13 +78,16 @@ func (p *place) home(remote *place) *gateway {
 	return p.gateways[rank%len(p.gateways)]
 }
 
-// facing returns the gateway of p that talks to a gateway of a hub.
+// facing returns the gateway of p that talks to a gateway of a hub: a spoke takes its hubs' gateways in turn, a hub goes by
+// position.
 func (p *place) facing(h *gateway) *gateway {
-	offset := 0
+	turn := h.position
 	if !p.Hub {
-		offset = slices.Index(p.hubs, h.place)
+		for _, hub := range p.hubs[:slices.Index(p.hubs, h.place)] {
+			turn += len(hub.gateways)
+		}
 	}
-	return p.gateways[(h.position+offset)%len(p.gateways)]
+	return p.gateways[turn%len(p.gateways)]
 }
 
 // exit returns the hub's gateway through which a spoke talks to whatever shares no hub with it; nil for a hub.

@@ -141,6 +141,30 @@ func (c *changes) text(object, before, after string) {
 	}
 }
 
+// parts notes a change between two descriptions in parts: whole where one is empty, else what went and what came.
+func (c *changes) parts(object string, before, after []string) {
+	switch {
+	case slices.Equal(before, after):
+	case before == nil:
+		c.note(Add, object, strings.Join(after, ", "))
+	case after == nil:
+		c.note(Remove, object, strings.Join(before, ", "))
+	default:
+		var changed []string
+		for _, p := range before {
+			if !slices.Contains(after, p) {
+				changed = append(changed, "- "+p)
+			}
+		}
+		for _, p := range after {
+			if !slices.Contains(before, p) {
+				changed = append(changed, "+ "+p)
+			}
+		}
+		c.note(Alter, object, strings.Join(changed, ", "))
+	}
+}
+
 // lists notes a change between two sets of prefixes, and nothing where they are the same.
 func (c *changes) lists(object string, before, after []netip.Prefix) {
 	gone, come := onlyIn(before, after), onlyIn(after, before)

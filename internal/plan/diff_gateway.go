@@ -25,7 +25,7 @@ func (c *changes) devices(a, b *Gateway) {
 	byName := func(d *Device) string { return d.Name }
 	pairs(pointers(a.Devices), pointers(b.Devices), byName, func(x, y *Device) {
 		name := "device " + cmp.Or(x, y).Name
-		c.text(name, x.describe(), y.describe())
+		c.parts(name, x.describe(), y.describe())
 		empty := Device{}
 		x, y = cmp.Or(x, &empty), cmp.Or(y, &empty)
 		pairs(x.Peers, y.Peers, func(p *Peer) string { return p.Gateway }, c.peers)
@@ -39,24 +39,25 @@ func (c *changes) peers(x, y *Peer) {
 	name := "peer " + cmp.Or(x, y).Gateway
 	switch {
 	case x == nil:
-		c.note(Add, name, y.describe()+", allows "+few(y.AllowedIPs))
+		c.parts(name, nil, append(y.describe(), "allows "+few(y.AllowedIPs)))
 	case y == nil:
-		c.note(Remove, name, x.describe())
+		c.parts(name, x.describe(), nil)
 	default:
-		c.text(name, x.describe(), y.describe())
+		c.parts(name, x.describe(), y.describe())
 		c.lists(name+" allows", x.AllowedIPs, y.AllowedIPs)
 	}
 }
 
-func (d *Device) describe() string {
+// describe says what a device is beside its peers, part by part.
+func (d *Device) describe() []string {
 	if d == nil {
-		return ""
+		return nil
 	}
-	return fmt.Sprintf("port %d, address %s, MTU %d, key %s", d.ListenPort, few(d.Addresses), d.MTU, pending(d.PublicKey.String()))
+	return []string{fmt.Sprintf("port %d", d.ListenPort), "address " + few(d.Addresses), fmt.Sprintf("MTU %d", d.MTU), "key " + pending(d.PublicKey.String())}
 }
 
-// describe says what a peer is beside its prefixes, and why its MTU is what it is.
-func (p *Peer) describe() string {
+// describe says what a peer is beside its prefixes, part by part.
+func (p *Peer) describe() []string {
 	parts := []string{"dials in"}
 	if !p.Endpoint.IsZero() {
 		parts[0] = "endpoint " + p.Endpoint.String()
@@ -67,7 +68,7 @@ func (p *Peer) describe() string {
 	if p.Keepalive > 0 {
 		parts = append(parts, fmt.Sprintf("keepalive %d s", p.Keepalive))
 	}
-	return strings.Join(append(parts, "key "+pending(p.PublicKey.String()), p.whyMTU()), ", ")
+	return append(parts, "key "+pending(p.PublicKey.String()), p.whyMTU())
 }
 
 // whyMTU says how a link's MTU came about.

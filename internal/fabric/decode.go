@@ -25,7 +25,9 @@ func (d *decoder) report(code diag.Code, at diag.Position, subject string, f fau
 	})
 }
 
-func (d *decoder) at(line, column int) diag.Position { return diag.Position{File: d.file, Line: line, Column: column} }
+func (d *decoder) at(line, column int) diag.Position {
+	return diag.Position{File: d.file, Line: line, Column: column}
+}
 
 func (d *decoder) node(n *yaml.Node) diag.Position { return d.at(n.Line, n.Column) }
 
@@ -88,7 +90,7 @@ func (d *decoder) mapping(n *yaml.Node, into reflect.Value, subject string) {
 		seen[key.Value] = key.Line
 		at := slices.IndexFunc(fields, func(f field) bool { return f.key == key.Value })
 		if at < 0 {
-			d.report("RW1005", d.node(key), subject, fault{message: "unknown key " + diag.Quote(key.Value), hint: didYouMean(key.Value, keys(fields))})
+			d.report("RW1005", d.node(key), subject, fault{message: "unknown key " + diag.Quote(key.Value), hint: diag.DidYouMean(key.Value, keys(fields))})
 			continue
 		}
 		d.value(value, key, into.Field(fields[at].index), fields[at], subject)

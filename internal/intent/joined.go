@@ -16,15 +16,15 @@ const (
 // Overhead returns the bytes that a packet grows by on the link between two gateways: 60 where the path is known to be IPv4,
 // because at least one end has an endpoint and every endpoint is an IPv4 address; 80 otherwise, since a DNS name may be IPv6.
 func Overhead(a, b *Gateway) int {
-	if IPv4Only(a, b) {
+	if ipv4Only(a, b) {
 		return overhead4
 	}
 	return overhead6
 }
 
-// IPv4Only reports whether the outer packets between two gateways are known to be IPv4: at least one end has an endpoint and
+// ipv4Only reports whether the outer packets between two gateways are known to be IPv4: at least one end has an endpoint and
 // every endpoint is an IPv4 address.
-func IPv4Only(a, b *Gateway) bool {
+func ipv4Only(a, b *Gateway) bool {
 	known := false
 	for _, g := range [2]*Gateway{a, b} {
 		if g.Endpoint.IsZero() {

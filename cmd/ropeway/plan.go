@@ -1,0 +1,192 @@
+package main
+
+import (
+	"fmt"
+	"strings"
+
+	"github.com/spf13/cobra"
+
+	"ropeway/internal/compile"
+	"ropeway/internal/console"
+	"ropeway/internal/diag"
+	"ropeway/internal/intent"
+	"ropeway/internal/plan"
+	"ropeway/internal/reach"
+	"ropeway/internal/state"
+	"ropeway/internal/verify"
+)
+
+// A proposal is a plan beside the one that was last accepted, as plan -o json prints it.
+type proposal struct {
+	Fabric       string         `json:"fabric"`
+	Changed      bool           `json:"changed"`
+	Accepted     bool           `json:"accepted"` // by this very command
+	Plan         *plan.Diff     `json:"plan"`
+	Reachability *reach.Diff    `json:"reachability"`
+	Proof        *verify.Report `json:"proof"`
+
+	lock *state.Lock // what to remember once it is accepted
+}
+
+func newPlanCommand() *cobra.Command {
+	var accept bool
+	cmd := &cobra.Command{
+		Use:   "plan FILE",
+		Short: "Show what would change, who gains and loses a path, and the proof",
+		Long: `Compile the file and show the difference to the plan that was last accepted: what changes on every gateway (+ ~ -), what gains and loses
+a path, and whether the plan is proven.
+
+The last accepted plan stands in the lock file beside the file (FILE with its extension replaced by .lock.json), made to be committed.
+"plan" only reads it; "plan --accept" writes it, where the proof holds.
+
+Exit 0 where nothing changes or the change was accepted, 2 where something changes, 3 where the proof fails, 1 for an error.`,
+		Args: cobra.ExactArgs(1), ValidArgsFunction: oneFile,
+	}
+	cmd.Flags().BoolVar(&accept, "accept", false, "remember this plan in the lock file")
+	lockFile := lockFlag(cmd)
+	format := outputFlag(cmd, console.Text, console.JSON, console.YAML)
+	cmd.RunE = func(cmd *cobra.Command, args []string) error {
+		if accept {
+			return acceptPlan(cmd, args[0], *lockFile, format.Format)
+		}
+		src, err := readSource(cmd, args[0], *lockFile)
+		if err != nil {
+			return err
+		}
+		p, err := propose(cmd, src)
+		if err != nil {
+			return err
+		}
+		return p.show(cmd, format.Format)
+	}
+	return cmd
+}
+
+func acceptPlan(cmd *cobra.Command, file, lockFile string, format console.Format) error {
+	var p *proposal
+	err := changeLock(cmd, file, lockFile, func(src *source) (err error) {
+		if p, err = propose(cmd, src); err != nil || !p.Proof.OK {
+			return err
+		}
+		src.lock, p.Accepted = p.lock, true
+		return nil
+	})
+	if err != nil {
+		return err
+	}
+	if !p.Accepted {
+		w := cmd.ErrOrStderr()
+		refusal := problem("RW6012", "fabric "+p.Fabric, "the plan is not accepted: its proof fails", "mend what the proof names")
+		if err := console.Print(w, styleOf(cmd, w), diag.List{refusal}); err != nil {
+			return err
+		}
+	}
+	return p.show(cmd, format)
+}
+
+// propose compiles the file and what was last accepted, compares the two, and proves the new one.
+func propose(cmd *cobra.Command, src *source) (*proposal, error) {
+	before, old, err := accepted(cmd, src)
+	if err != nil {
+		return nil, err
+	}
+	after, lock := src.compile()
+	p := &proposal{Fabric: src.intent.Name, Plan: plan.Compare(old, after)}
+	now := reach.Side{Intent: src.intent, Model: verify.New(after, verify.Facts{})}
+	p.Reachability = reach.Compare(before, now)
+	p.Proof = now.Model.Check(src.intent)
+	p.Changed = !p.Plan.Empty() || old == nil
+	revisions := make(map[string]string, len(after.Gateways))
+	for _, g := range after.Gateways {
+		revisions[g.Name] = plan.Revision(g)
+	}
+	p.lock = lock.Accept(src.text, revisions)
+	return p, nil
+}
+
+// accepted compiles what the lock file remembers as accepted; the plan is nil where it remembers nothing.
+func accepted(cmd *cobra.Command, src *source) (reach.Side, *plan.Fabric, error) {
+	lock, text, ok := src.lock.Before()
+	if !ok {
+		return reach.Side{}, nil, nil
+	}
+	w := cmd.ErrOrStderr()
+	in, _ := intent.Read(src.file, text)
+	if in == nil {
+		lost := warning("RW6011", "lock file "+src.lockFile, "the file that was accepted is not valid for this version", "everything is shown as new")
+		return reach.Side{}, nil, console.Print(w, styleOf(cmd, w), diag.List{lost})
+	}
+	p, _ := compile.Compile(in, lock)
+	side := reach.Side{Intent: in, Model: verify.New(p, verify.Facts{})}
+	if changed := otherRevisions(p, src.lock.Accepted.Revisions); len(changed) > 0 {
+		differs := warning("RW6011", "lock file "+src.lockFile, "this version compiles the accepted file to something else than was accepted: "+some(changed), "look through the plan with care")
+		return side, p, console.Print(w, styleOf(cmd, w), diag.List{differs})
+	}
+	return side, p, nil
+}
+
+// otherRevisions returns the gateways that did not have the revision that they have now.
+func otherRevisions(p *plan.Fabric, revisions map[string]string) []string {
+	var out []string
+	for _, g := range p.Gateways {
+		if was := revisions[g.Name]; was != "" && was != plan.Revision(g) {
+			out = append(out, g.Name)
+		}
+	}
+	return out
+}
+
+func (p *proposal) show(cmd *cobra.Command, format console.Format) error {
+	out := cmd.OutOrStdout()
+	var err error
+	if format != console.Text {
+		err = console.Encode(out, format, p)
+	} else {
+		err = say(cmd, "%s", p.text(styleOf(cmd, out)))
+	}
+	switch {
+	case err != nil:
+		return err
+	case !p.Proof.OK:
+		return exitProof
+	case p.Changed && !p.Accepted:
+		return exitChanges
+	}
+	return nil
+}
+
+func (p *proposal) text(s console.Style) string {
+	var b strings.Builder
+	for line := range strings.Lines(p.Plan.Text()) {
+		b.WriteString(s.Diff(strings.TrimSuffix(line, "\n")) + "\n")
+	}
+	if !p.Plan.Empty() {
+		b.WriteString("\n" + s.Bold("Reachability") + "\n")
+		for line := range strings.Lines(p.Reachability.Text()) {
+			b.WriteString("  " + s.Diff(strings.TrimSuffix(line, "\n")) + "\n")
+		}
+		if len(p.Reachability.Changes) == 0 {
+			b.WriteString("  every packet goes as before\n")
+		}
+		b.WriteString("\n")
+	}
+	b.WriteString(s.Bold("Proof") + "\n" + indent(proofText(s, p.Proof)) + "\n")
+	added, changed, removed := p.Plan.Count()
+	switch {
+	case !p.Changed:
+		fmt.Fprintf(&b, "Fabric %s: nothing to change.\n", p.Fabric)
+	case p.Accepted:
+		fmt.Fprintf(&b, "Fabric %s: gateways: %d added, %d changed, %d removed. Accepted.\n", p.Fabric, added, changed, removed)
+	default:
+		fmt.Fprintf(&b, "Fabric %s: gateways: %d to add, %d to change, %d to remove. To accept: ropeway plan --accept\n", p.Fabric, added, changed, removed)
+	}
+	return b.String()
+}
+
+func indent(text string) string {
+	var b strings.Builder
+	for line := range strings.Lines(text) {
+		b.WriteString("  " + line)
+	}
+	return b.String()
+}

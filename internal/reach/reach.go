@@ -1,0 +1,173 @@
+// Package reach says what a change of plan does to people: which addresses gain a path, lose one, or are led another way. It is
+// pure.
+//
+// Two provers, one for each plan, are asked about the same packets. Which packets those are follows from the access of both
+// files: their prefixes and services cut each other into pieces that both plans treat alike throughout, and one packet stands
+// for each combination of pieces. Pieces with the same fate are reported together.
+package reach
+
+import (
+	"cmp"
+	"net/netip"
+	"slices"
+
+	"ropeway/internal/intent"
+	"ropeway/internal/plan"
+	"ropeway/internal/verify"
+)
+
+// maxPackets bounds how many packets are asked about. Above it one combination of pieces stands for each pair of places, and
+// Diff.Partial says so. At some ten microseconds a packet it is a matter of seconds.
+const maxPackets = 200_000
+
+// A Side is a fabric file and the prover of its plan.
+type Side struct {
+	Intent *intent.Fabric
+	Model  *verify.Model
+}
+
+// A Diff is what a change does to reachability. No changes means that every packet goes as before.
+type Diff struct {
+	Changes []Change `json:"changes"` // by places, then what they concern
+	Partial bool     `json:"partial,omitempty"`
+}
+
+// A Change is one fate that many packets share.
+type Change struct {
+	Action       plan.Action    `json:"action"`
+	From         string         `json:"from"` // a place
+	To           string         `json:"to"`   // a place
+	Sources      []netip.Prefix `json:"sources"`
+	Destinations []netip.Prefix `json:"destinations"`
+	Services     []string       `json:"services"`         // "tcp/443", "any protocol", "other protocols"
+	Before       *Way           `json:"before,omitempty"` // nil: no packet got through
+	After        *Way           `json:"after,omitempty"`  // nil: no packet gets through
+}
+
+// A Way is how packets go, and how their answers come back.
+type Way struct {
+	Forward   []string `json:"forward"` // gateways
+	MTU       int      `json:"mtu"`     // largest inner packet, in bytes
+	Return    []string `json:"return"`
+	ReturnMTU int      `json:"returnMTU"` // 0: no answer comes back
+}
+
+// Compare asks both sides; before may be the zero value, which reaches nothing.
+func Compare(before, after Side) *Diff {
+	questions := ask(before.Intent, after.Intent)
+	d := &Diff{Changes: []Change{}}
+	if total(questions) > maxPackets {
+		d.Partial = true
+		for i := range questions {
+			questions[i].sources = questions[i].sources[:1]
+			questions[i].destinations = questions[i].destinations[:1]
+		}
+	}
+	for _, q := range questions {
+		d.Changes = append(d.Changes, q.compare(before, after)...)
+	}
+	return d
+}
+
+func total(questions []question) int {
+	n := 0
+	for _, q := range questions {
+		n += len(q.sources) * len(q.destinations) * len(q.services)
+	}
+	return n
+}
+
+// compare asks about every combination of pieces of a pair of places, and groups what shares a fate: first the services of a
+// pair of pieces, then the destinations of a source, then the sources.
+func (q *question) compare(before, after Side) []Change {
+	var out []Change
+	for _, src := range q.sources {
+		var ofSource []Change
+		for _, dst := range q.destinations {
+			if src.at.Is4() != dst.at.Is4() {
+				continue
+			}
+			ofSource = merge(ofSource, q.fates(before, after, src, dst), sameButDestinations, func(c *Change, x Change) {
+				c.Destinations = append(c.Destinations, x.Destinations...)
+			})
+		}
+		out = merge(out, ofSource, sameButSources, func(c *Change, x Change) { c.Sources = append(c.Sources, x.Sources...) })
+	}
+	return out
+}
+
+// fates returns what changes for one pair of pieces.
+func (q *question) fates(before, after Side, src, dst piece) []Change {
+	var out []Change
+	for _, s := range q.services {
+		packet := verify.Packet{Source: src.at, Destination: dst.at, Service: s.example}
+		was, is := before.way(packet), after.way(packet)
+		if was.equal(is) {
+			continue
+		}
+		c := Change{action(was, is), q.from, q.to, slices.Clone(src.prefixes), slices.Clone(dst.prefixes), []string{s.name}, was, is}
+		out = merge(out, []Change{c}, sameButServices, func(c *Change, x Change) { c.Services = append(c.Services, x.Services...) })
+	}
+	return out
+}
+
+// merge adds each of more to a change that is the same in all else, or to the end.
+func merge(all, more []Change, same func(a, b *Change) bool, join func(*Change, Change)) []Change {
+	for _, x := range more {
+		i := slices.IndexFunc(all, func(c Change) bool { return same(&c, &x) })
+		if i < 0 {
+			all = append(all, x)
+			continue
+		}
+		join(&all[i], x)
+	}
+	return all
+}
+
+func sameFate(a, b *Change) bool { return a.Before.equal(b.Before) && a.After.equal(b.After) }
+
+func sameButServices(a, b *Change) bool { return sameFate(a, b) }
+
+func sameButDestinations(a, b *Change) bool {
+	return sameFate(a, b) && slices.Equal(a.Services, b.Services)
+}
+
+func sameButSources(a, b *Change) bool {
+	return sameButDestinations(a, b) && slices.Equal(a.Destinations, b.Destinations)
+}
+
+func action(was, is *Way) plan.Action {
+	switch {
+	case was == nil:
+		return plan.Add
+	case is == nil:
+		return plan.Remove
+	}
+	return plan.Alter
+}
+
+// way returns how a packet goes, or nil where it dies.
+func (s Side) way(p verify.Packet) *Way {
+	if s.Model == nil {
+		return nil
+	}
+	t := s.Model.Trace(p, true)
+	if t.Forward.DroppedBy != nil {
+		return nil
+	}
+	w := &Way{Forward: t.Forward.Gateways, MTU: t.Forward.MTU}
+	if t.Return != nil && t.Return.DroppedBy == nil {
+		w.Return, w.ReturnMTU = t.Return.Gateways, t.Return.MTU
+	}
+	return w
+}
+
+func (w *Way) equal(o *Way) bool {
+	if w == nil || o == nil {
+		return w == o
+	}
+	return w.MTU == o.MTU && w.ReturnMTU == o.ReturnMTU && slices.Equal(w.Forward, o.Forward) && slices.Equal(w.Return, o.Return)
+}
+
+// byPlaces orders questions.
+func byPlaces(a, b question) int { return cmp.Or(cmp.Compare(a.from, b.from), cmp.Compare(a.to, b.to)) }

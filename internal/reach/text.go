@@ -1,0 +1,64 @@
+package reach
+
+import (
+	"fmt"
+	"net/netip"
+	"strings"
+)
+
+// Text writes the changes for a person, a line each, with its mark.
+func (d *Diff) Text() string {
+	var b strings.Builder
+	for _, c := range d.Changes {
+		fmt.Fprintf(&b, "%s %s → %s, %s: %s → %s", c.Action.Mark(), c.From, c.To, strings.Join(c.Services, ", "), few(c.Sources), few(c.Destinations))
+		switch {
+		case c.Before == nil:
+			fmt.Fprintf(&b, " by %s\n", c.After)
+		case c.After == nil:
+			fmt.Fprintf(&b, " (was by %s)\n", c.Before)
+		default:
+			fmt.Fprintf(&b, " by %s (was by %s)\n", c.After, c.Before)
+		}
+	}
+	if d.Partial {
+		b.WriteString("  (the fabric is large: one prefix of each place stands for all of them here)\n")
+	}
+	return b.String()
+}
+
+// String returns "use1-a → euw1-b, MTU 1440, and back"; the way back is spelt out where it differs.
+func (w *Way) String() string {
+	there := fmt.Sprintf("%s, MTU %d", strings.Join(w.Forward, " → "), w.MTU)
+	switch {
+	case w.ReturnMTU == 0:
+		return there + ", no way back"
+	case reversed(w.Forward, w.Return) && w.MTU == w.ReturnMTU:
+		return there + ", and back"
+	}
+	return there + fmt.Sprintf(", back by %s, MTU %d", strings.Join(w.Return, " → "), w.ReturnMTU)
+}
+
+func reversed(a, b []string) bool {
+	if len(a) != len(b) {
+		return false
+	}
+	for i := range a {
+		if a[i] != b[len(b)-1-i] {
+			return false
+		}
+	}
+	return true
+}
+
+// few writes a list of prefixes in one short line.
+func few(list []netip.Prefix) string {
+	const most = 4
+	var parts []string
+	for i, p := range list {
+		if i == most {
+			return strings.Join(parts, ", ") + fmt.Sprintf(" and %d more", len(list)-most)
+		}
+		parts = append(parts, p.String())
+	}
+	return strings.Join(parts, ", ")
+}

@@ -6,16 +6,18 @@
 //
 // A device is the kernel's where the kernel has WireGuard, else a process of its own (RunDevice) that outlives the one that
 // started it and is found again by its control socket. What is sent to a device is always a delta: sessions of peers that a new
-// plan leaves alone go on, and a change costs the same on a device with ten peers as on one with ten thousand.
+// plan leaves alone go on. A device in userspace counts the times it was configured; while that count is what it was after the
+// last Apply, only the peers that the plan changed are read, sent and read back, so that a change costs the same on a device with
+// ten peers as on one with ten thousand.
 package wireguard
 
 import (
-	"context"
 	"net/netip"
+	"os"
+	"sync"
 	"time"
 
 	"ropeway/internal/key"
-	"ropeway/internal/plan"
 )
 
 // A Backend is what carries a device.
@@ -26,15 +28,19 @@ const (
 	Userspace Backend = "userspace" // a process that runs RunDevice
 )
 
+// Prefix is what the names of Ropeway's interfaces begin with.
+const Prefix = "rw"
+
 // A Device is a WireGuard device as it was found.
 type Device struct {
 	Name       string         `json:"name"`
 	Backend    Backend        `json:"backend"`
+	Offload    string         `json:"offload,omitempty"` // what a userspace device hands over in large pieces, such as "tun udp-send udp-receive"
 	Up         bool           `json:"up"`
 	MTU        int            `json:"mtu"`
 	ListenPort uint16         `json:"listenPort"`
 	PublicKey  key.Public     `json:"publicKey,omitzero"` // zero: no private key is set
-	Addresses  []netip.Prefix `json:"addresses"`          // sorted
+	Addresses  []netip.Prefix `json:"addresses"`          // sorted; without IPv6 link-local ones, which are the kernel's
 	Peers      []Peer         `json:"peers"`              // sorted by public key
 }
 
@@ -47,7 +53,14 @@ type Peer struct {
 	LastHandshake time.Time      `json:"lastHandshake,omitzero"`
 	Received      uint64         `json:"received"` // bytes
 	Sent          uint64         `json:"sent"`     // bytes
+
+	Stale bool           `json:"stale"` // when it was observed, the last handshake was older than StaleAfter
+	Set   netip.AddrPort `json:"-"`     // the endpoint that this Client set last; zero: none
 }
+
+// StaleAfter is the age of a last handshake that tells a broken session: a session that is in use makes a new handshake after
+// 120 s (REKEY_AFTER_TIME) and gives up waiting for an answer after 15 s (KEEPALIVE_TIMEOUT + REKEY_TIMEOUT; whitepaper, 6.5).
+const StaleAfter = 135 * time.Second
 
 // Options of a Client. The zero value is what an agent wants.
 type Options struct {
@@ -55,39 +68,47 @@ type Options struct {
 	LogDir    string   // where the processes of userspace devices write NAME.log; default /run/ropeway
 	Command   []string // starts a userspace device when NAME is appended; default: this executable, "device"
 	Backend   Backend  // default: Kernel where it works, else Userspace
+	Lookup    Lookup   // finds the addresses of a DNS name; default: the system's resolver
 }
 
-// A Client observes and changes the devices of the network namespace that it is called in.
-type Client struct{ opts Options }
+// A Client observes and changes the devices of the network namespace that its methods are called in. It holds nothing open.
+// Its methods may be called from several goroutines; they wait for each other.
+type Client struct {
+	opts    Options
+	names   resolver
+	backend func() (Backend, string)
+
+	mu       sync.Mutex
+	known    map[string]*settled // by device
+	children map[int]string      // processes that this Client started, which it must reap
+}
+
+// Where things are unless Options say otherwise.
+const (
+	defaultSocketDir = "/run/wireguard" // what wg(8) looks into
+	defaultLogDir    = "/run/ropeway"
+)
 
 // New returns a Client. It touches nothing.
-func New(opts Options) *Client { return &Client{opts: opts} }
-
-// Observe returns Ropeway's devices sorted by name. A userspace device whose process is dead is not there.
-func (c *Client) Observe(ctx context.Context) ([]Device, error) { return nil, errNotYet }
-
-// Keys returns the private key of a device of the plan.
-type Keys func(device string) (key.Private, error)
-
-// Apply makes the devices what the plan wants and returns what it changed. A device of Ropeway's that the plan does not name is
-// removed. It goes on after a failure wherever that can do no harm and returns every error; what it did then stands, and the next
-// Apply goes on from there. No error ever holds a key.
-func (c *Client) Apply(ctx context.Context, want []plan.Device, keys Keys) ([]Change, error) {
-	return nil, errNotYet
+func New(opts Options) *Client {
+	if opts.SocketDir == "" {
+		opts.SocketDir = defaultSocketDir
+	}
+	if opts.LogDir == "" {
+		opts.LogDir = defaultLogDir
+	}
+	if len(opts.Command) == 0 {
+		self, err := os.Executable()
+		if err != nil {
+			self = "/proc/self/exe"
+		}
+		opts.Command = []string{self, "device"}
+	}
+	c := &Client{opts: opts, known: map[string]*settled{}, children: map[int]string{}}
+	c.names = newResolver(opts.Lookup)
+	c.backend = sync.OnceValues(func() (Backend, string) { return choose(opts.Backend) })
+	return c
 }
 
-// Plan returns what Apply would change now, and changes nothing.
-func (c *Client) Plan(ctx context.Context, want []plan.Device, keys Keys) ([]Change, error) {
-	return nil, errNotYet
-}
-
-// Refresh resolves the DNS names of peers whose last handshake is older than 135 s again and moves their endpoints.
-func (c *Client) Refresh(ctx context.Context, want []plan.Device) ([]Change, error) {
-	return nil, errNotYet
-}
-
-// Remove deletes every device of Ropeway's and ends the processes of those in userspace.
-func (c *Client) Remove(ctx context.Context) ([]Change, error) { return nil, errNotYet }
-
-// BackendFor tells which backend a new device would get, and why.
-func (c *Client) BackendFor() (backend Backend, why string) { return Userspace, "" }
+// Backend tells which backend a new device gets, and why.
+func (c *Client) Backend() (backend Backend, why string) { return c.backend() }

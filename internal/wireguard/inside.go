@@ -1,0 +1,101 @@
+package wireguard
+
+import (
+	"bytes"
+	"fmt"
+	"net/netip"
+	"reflect"
+	"sync"
+	"sync/atomic"
+	"unsafe"
+
+	"github.com/tailscale/wireguard-go/conn"
+	"github.com/tailscale/wireguard-go/device"
+)
+
+// inside reads single peers of a wireguard-go device. Its own get operation tells of all peers or none, which takes tens of
+// milliseconds where there are 10,000; reading back one change must not. The fields are not exported, so each is found by name and used
+// only where its type is the one expected; a version of wireguard-go that differs is asked the slow way.
+type inside struct {
+	dev     *device.Device
+	allowed *device.AllowedIPs
+
+	keepalive, handshake, sent, received, endpoint uintptr // offsets in device.Peer
+}
+
+// peerEndpoint is the type of Peer.endpoint.
+type peerEndpoint struct {
+	sync.Mutex
+	val          conn.Endpoint
+	clearSrcOnTx bool
+}
+
+// look returns nil where this version of wireguard-go is not as expected.
+func look(dev *device.Device) *inside {
+	in := &inside{dev: dev}
+	allowed := reflect.ValueOf(dev).Elem().FieldByName("allowedips")
+	if !allowed.IsValid() || allowed.Type() != reflect.TypeFor[device.AllowedIPs]() {
+		return nil
+	}
+	in.allowed = (*device.AllowedIPs)(unsafe.Pointer(allowed.UnsafeAddr()))
+
+	peer := reflect.TypeFor[device.Peer]()
+	for _, f := range []struct {
+		name   string
+		want   reflect.Type
+		offset *uintptr
+	}{
+		{"persistentKeepaliveInterval", reflect.TypeFor[atomic.Uint32](), &in.keepalive},
+		{"lastHandshakeNano", reflect.TypeFor[atomic.Int64](), &in.handshake},
+		{"txBytes", reflect.TypeFor[atomic.Uint64](), &in.sent},
+		{"rxBytes", reflect.TypeFor[atomic.Uint64](), &in.received},
+		{"endpoint", reflect.TypeFor[peerEndpoint](), &in.endpoint},
+	} {
+		field, ok := peer.FieldByName(f.name)
+		if !ok || !sameLayout(field.Type, f.want) {
+			return nil
+		}
+		*f.offset = field.Offset
+	}
+	return in
+}
+
+// sameLayout tells whether two types are the same, or structs of the same fields.
+func sameLayout(a, b reflect.Type) bool {
+	if a == b {
+		return true
+	}
+	if a.Kind() != reflect.Struct || b.Kind() != reflect.Struct || a.NumField() != b.NumField() {
+		return false
+	}
+	for i := range a.NumField() {
+		if x, y := a.Field(i), b.Field(i); x.Name != y.Name || x.Type != y.Type || x.Offset != y.Offset {
+			return false
+		}
+	}
+	return true
+}
+
+// describe writes what get says of a peer, without its preshared key, or nothing where there is no such peer.
+func (in *inside) describe(out *bytes.Buffer, k device.NoisePublicKey) {
+	peer, ok := in.dev.LookupActivePeer(k)
+	if !ok {
+		return
+	}
+	at := func(offset uintptr) unsafe.Pointer { return unsafe.Add(unsafe.Pointer(peer), offset) }
+	appendHexKey(out, "public_key", k)
+	endpoint := (*peerEndpoint)(at(in.endpoint))
+	endpoint.Lock()
+	if endpoint.val != nil {
+		fmt.Fprintf(out, "endpoint=%s\n", endpoint.val.DstToString())
+	}
+	endpoint.Unlock()
+	nano := (*atomic.Int64)(at(in.handshake)).Load()
+	fmt.Fprintf(out, "last_handshake_time_sec=%d\nlast_handshake_time_nsec=%d\n", nano/1e9, nano%1e9)
+	fmt.Fprintf(out, "tx_bytes=%d\nrx_bytes=%d\n", (*atomic.Uint64)(at(in.sent)).Load(), (*atomic.Uint64)(at(in.received)).Load())
+	fmt.Fprintf(out, "persistent_keepalive_interval=%d\n", (*atomic.Uint32)(at(in.keepalive)).Load())
+	in.allowed.EntriesForPeer(peer, func(p netip.Prefix) bool {
+		fmt.Fprintf(out, "allowed_ip=%s\n", p)
+		return true
+	})
+}

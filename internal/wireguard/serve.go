@@ -1,0 +1,250 @@
+package wireguard
+
+import (
+	"bufio"
+	"bytes"
+	"encoding/hex"
+	"errors"
+	"fmt"
+	"io"
+	"net"
+	"os"
+	"strings"
+	"sync"
+	"time"
+
+	"github.com/tailscale/wireguard-go/device"
+	"golang.org/x/sys/unix"
+
+	"ropeway/internal/key"
+)
+
+// A server answers on the control socket of a userspace device.
+type server struct {
+	dev     *device.Device
+	inside  *inside // nil: this wireguard-go does not let itself be asked for single peers
+	offload string
+
+	mu    sync.RWMutex // held for writing while the device is configured, so that a count belongs to the state it is read with
+	count uint64
+
+	conns sync.WaitGroup
+	open  struct {
+		sync.Mutex
+		all    map[net.Conn]struct{}
+		closed bool
+	}
+}
+
+// newServer starts the count at the time, so that another process of the same name never repeats one.
+func newServer(dev *device.Device, offload string) *server {
+	s := &server{dev: dev, inside: look(dev), offload: offload, count: uint64(time.Now().UnixNano())}
+	s.open.all = map[net.Conn]struct{}{}
+	return s
+}
+
+// serve answers until the listener is closed and every conversation is over.
+func (s *server) serve(l *net.UnixListener) {
+	defer s.conns.Wait()
+	for {
+		conn, err := l.AcceptUnix()
+		if errors.Is(err, net.ErrClosed) {
+			return
+		}
+		if err != nil { // out of file descriptors, mostly: it passes
+			time.Sleep(100 * time.Millisecond)
+			continue
+		}
+		if !trusted(conn) || !s.enter(conn) {
+			_ = conn.Close()
+			continue
+		}
+		s.conns.Go(func() {
+			defer s.leave(conn)
+			s.converse(conn)
+		})
+	}
+}
+
+func (s *server) enter(conn net.Conn) bool {
+	s.open.Lock()
+	defer s.open.Unlock()
+	if s.open.closed || len(s.open.all) >= maxConns {
+		return false
+	}
+	s.open.all[conn] = struct{}{}
+	return true
+}
+
+func (s *server) leave(conn net.Conn) {
+	s.open.Lock()
+	delete(s.open.all, conn)
+	s.open.Unlock()
+	_ = conn.Close()
+}
+
+// stop makes serve return.
+func (s *server) stop(l *net.UnixListener) {
+	_ = l.Close()
+	s.open.Lock()
+	defer s.open.Unlock()
+	s.open.closed = true
+	for conn := range s.open.all {
+		_ = conn.Close()
+	}
+}
+
+// trusted tells whether the other end of a socket is root or ourselves. The mode of the socket says so already; a mode can be changed.
+func trusted(conn *net.UnixConn) bool {
+	raw, err := conn.SyscallConn()
+	if err != nil {
+		return false
+	}
+	ok := false
+	err = raw.Control(func(fd uintptr) {
+		cred, err := unix.GetsockoptUcred(int(fd), unix.SOL_SOCKET, unix.SO_PEERCRED)
+		ok = err == nil && (cred.Uid == 0 || int(cred.Uid) == os.Geteuid())
+	})
+	return err == nil && ok
+}
+
+// Bounds on what a conversation may cost.
+const (
+	maxConns   = 64
+	maxRequest = 64 << 20 // bytes; 2^16 peers, the most a device has, with ten prefixes each are 25 MB
+	idle       = 5 * time.Minute
+)
+
+// converse answers operations until the other end hangs up or says something that is none.
+func (s *server) converse(conn net.Conn) {
+	r := bufio.NewReader(conn)
+	var out bytes.Buffer
+	for {
+		_ = conn.SetDeadline(time.Now().Add(idle))
+		request, err := readRequest(r)
+		if err != nil {
+			return
+		}
+		op, body, _ := strings.Cut(request, "\n")
+		out.Reset()
+		if err = s.answer(&out, op, body); errors.Is(err, errUnknownOp) {
+			return
+		}
+		fmt.Fprintf(&out, "errno=%d\n\n", errno(err))
+		if _, err := conn.Write(out.Bytes()); err != nil {
+			return
+		}
+		if out.Cap() > maxKept {
+			out = bytes.Buffer{}
+		}
+	}
+}
+
+// maxKept is the largest answer whose buffer a conversation keeps for the next one, in bytes.
+const maxKept = 64 << 10
+
+// readRequest reads an operation up to its blank line, which is not part of what it returns.
+func readRequest(r *bufio.Reader) (string, error) {
+	var b strings.Builder
+	for {
+		line, err := r.ReadSlice('\n')
+		if err != nil {
+			return "", err // a line longer than the buffer (4 KiB) is no line of ours
+		}
+		if len(line) == 1 {
+			return b.String(), nil
+		}
+		if b.Len()+len(line) > maxRequest {
+			return "", errors.New("the request is too long")
+		}
+		b.Write(line)
+	}
+}
+
+var errUnknownOp = errors.New("unknown operation")
+
+func (s *server) answer(out *bytes.Buffer, op, body string) error {
+	switch op {
+	case opGet:
+		s.mu.RLock()
+		defer s.mu.RUnlock()
+		return s.dev.IpcGetOperation(out)
+	case opSet:
+		s.mu.Lock()
+		defer s.mu.Unlock()
+		s.count++
+		return s.dev.IpcSetOperation(strings.NewReader(body))
+	case opPeers:
+		s.mu.RLock()
+		defer s.mu.RUnlock()
+		fmt.Fprintf(out, "ropeway_count=%d\nropeway_offload=%s\n", s.count, s.offload)
+		return s.peers(out, body)
+	case opStart:
+		return s.dev.Up()
+	}
+	return errUnknownOp
+}
+
+// peers tells about the peers that body names, or about the device and all of them.
+func (s *server) peers(out *bytes.Buffer, body string) error {
+	if body == allPeers {
+		return s.dev.IpcGetOperation(out)
+	}
+	only := map[string]bool{}
+	for line := range strings.Lines(body) {
+		value, ok := strings.CutPrefix(strings.TrimSuffix(line, "\n"), "public_key=")
+		if _, err := parseHexKey([]byte(value)); !ok || err != nil {
+			return unix.EINVAL
+		}
+		only[value] = true
+	}
+	if s.inside == nil {
+		return s.filter(out, only)
+	}
+	for value := range only {
+		var k device.NoisePublicKey
+		if err := k.FromHex(value); err != nil {
+			return unix.EINVAL
+		}
+		s.inside.describe(out, k)
+	}
+	return nil
+}
+
+// filter tells about some peers the slow way: out of what the device says of all.
+func (s *server) filter(out *bytes.Buffer, only map[string]bool) error {
+	var all bytes.Buffer
+	if err := s.dev.IpcGetOperation(&all); err != nil {
+		return err
+	}
+	wanted := false
+	for line := range strings.Lines(all.String()) {
+		if value, ok := strings.CutPrefix(line, "public_key="); ok {
+			wanted = only[strings.TrimSpace(value)]
+		}
+		if wanted {
+			out.WriteString(line)
+		}
+	}
+	return nil
+}
+
+// errno is how an error travels: as a negative number, as wireguard-go has it.
+func errno(err error) int64 {
+	var ipc *device.IPCError
+	var number unix.Errno
+	switch {
+	case err == nil:
+		return 0
+	case errors.As(err, &ipc):
+		return ipc.ErrorCode()
+	case errors.As(err, &number):
+		return -int64(number)
+	}
+	return -int64(unix.EIO)
+}
+
+// appendHexKey writes "name=hex".
+func appendHexKey(out *bytes.Buffer, name string, k [key.Size]byte) {
+	_, _ = io.WriteString(out, name+"="+hex.EncodeToString(k[:])+"\n")
+}

@@ -1,0 +1,293 @@
+package wireguard
+
+import (
+	"bufio"
+	"bytes"
+	"context"
+	"encoding/base64"
+	"encoding/hex"
+	"errors"
+	"fmt"
+	"io"
+	"net"
+	"net/netip"
+	"path/filepath"
+	"slices"
+	"strconv"
+	"syscall"
+	"time"
+
+	"ropeway/internal/key"
+)
+
+// What a control socket is asked. Get and set are WireGuard's cross-platform protocol, which wg(8) speaks too; the others are
+// RunDevice's own, and a stock wireguard-go ends the connection when it reads them.
+const (
+	opGet   = "get=1"
+	opSet   = "set=1"
+	opPeers = "ropeway_peers=1" // then public_key lines, or allPeers; answered by count, offload and what get says of those peers
+	opStart = "ropeway_start=1"
+
+	allPeers = "all=true\n"
+)
+
+// deadline bounds one conversation with a device. Configuring 10,000 peers takes about 3 s on a busy machine.
+const deadline = 60 * time.Second
+
+// A socket is the control of a userspace device.
+type socket struct {
+	conn  *net.UnixConn
+	r     *bufio.Reader
+	stock bool // it does not know our own operations
+	path  string
+}
+
+// openSocket connects to a device. An error that wraps ENOENT or ECONNREFUSED means that there is none.
+func openSocket(ctx context.Context, dir, name string) (*socket, error) {
+	s := &socket{path: filepath.Join(dir, name+".sock")}
+	return s, s.dial(ctx)
+}
+
+func (s *socket) dial(ctx context.Context) error {
+	var d net.Dialer
+	conn, err := d.DialContext(ctx, "unix", s.path)
+	if err != nil {
+		return fmt.Errorf("connect to the device's socket: %w", err)
+	}
+	s.conn, s.r = conn.(*net.UnixConn), bufio.NewReaderSize(conn, 64<<10)
+	until, ok := ctx.Deadline()
+	if limit := time.Now().Add(deadline); !ok || until.After(limit) {
+		until = limit
+	}
+	return s.conn.SetDeadline(until)
+}
+
+// nobodyListens tells an error of openSocket that means that there is no device.
+func nobodyListens(err error) bool {
+	return errors.Is(err, syscall.ENOENT) || errors.Is(err, syscall.ECONNREFUSED)
+}
+
+func (s *socket) close() error { return s.conn.Close() }
+
+// call sends one operation and hands every line of the answer on. The answer ends with errno and a blank line.
+func (s *socket) call(request []byte, each func(name, value []byte) error) error {
+	if _, err := s.conn.Write(request); err != nil {
+		return fmt.Errorf("write to the device's socket: %w", err)
+	}
+	var failed error
+	for {
+		line, err := s.r.ReadSlice('\n')
+		if err != nil {
+			return fmt.Errorf("read from the device's socket: %w", err)
+		}
+		name, value, found := bytes.Cut(line[:len(line)-1], []byte{'='})
+		switch {
+		case len(line) == 1:
+			return failed
+		case !found:
+			return errors.New("the device's answer is not a list of name=value")
+		case string(name) == "errno":
+			if n, err := strconv.Atoi(string(value)); err != nil || n != 0 {
+				failed = errnoError(n)
+			}
+		case each != nil && failed == nil:
+			failed = each(name, value)
+		}
+	}
+}
+
+// errnoError tells the number that a device gave: a negative errno.
+func errnoError(n int) error {
+	if n < 0 {
+		n = -n
+	}
+	return fmt.Errorf("the device refused: %w", syscall.Errno(n))
+}
+
+func (s *socket) read(only []key.Public) (status, error) {
+	if !s.stock {
+		st, err := s.readAs(opPeers, only)
+		if !errors.Is(err, io.EOF) {
+			return st, err
+		}
+		s.stock = true // it ended the connection: start again
+		_ = s.conn.Close()
+		if err := s.dial(context.Background()); err != nil {
+			return status{}, err
+		}
+	}
+	st, err := s.readAs(opGet, nil)
+	if only != nil {
+		st.Peers = slices.DeleteFunc(st.Peers, func(p Peer) bool { return !slices.Contains(only, p.PublicKey) })
+	}
+	return st, err
+}
+
+func (s *socket) readAs(op string, only []key.Public) (status, error) {
+	request := append(make([]byte, 0, 32+80*len(only)), op...)
+	request = append(request, '\n')
+	if only == nil && op == opPeers {
+		request = append(request, allPeers...)
+	}
+	for _, k := range only {
+		request = appendKey(request, "public_key", k.Bytes())
+	}
+	p := parser{now: time.Now()}
+	if err := s.call(append(request, '\n'), p.line); err != nil {
+		return status{}, err
+	}
+	return p.done(), nil
+}
+
+func (s *socket) write(c config) error { return s.call(appendConfig(nil, c), nil) }
+
+func (s *socket) start() error {
+	if s.stock {
+		return nil // it follows the interface by itself
+	}
+	return s.call([]byte(opStart+"\n\n"), nil)
+}
+
+// appendConfig appends a set operation.
+func appendConfig(b []byte, c config) []byte {
+	b = append(b, opSet+"\n"...)
+	if c.Private != nil {
+		b = appendKey(b, "private_key", c.Private.Reveal())
+	}
+	if c.Port != nil {
+		b = append(strconv.AppendUint(append(b, "listen_port="...), uint64(*c.Port), 10), '\n')
+	}
+	for i := range c.Peers {
+		b = appendSection(b, &c.Peers[i])
+	}
+	return append(b, '\n')
+}
+
+func appendSection(b []byte, s *section) []byte {
+	b = appendKey(b, "public_key", s.PublicKey.Bytes())
+	if s.UpdateOnly {
+		b = append(b, "update_only=true\n"...)
+	}
+	if s.Remove {
+		return append(b, "remove=true\n"...)
+	}
+	if s.Endpoint.IsValid() {
+		b = append(s.Endpoint.AppendTo(append(b, "endpoint="...)), '\n')
+	}
+	if s.Keepalive != nil {
+		b = append(strconv.AppendInt(append(b, "persistent_keepalive_interval="...), int64(*s.Keepalive), 10), '\n')
+	}
+	for _, p := range s.AllowedIPs {
+		b = append(p.AppendTo(append(b, "allowed_ip="...)), '\n')
+	}
+	return b
+}
+
+func appendKey(b []byte, name string, k [key.Size]byte) []byte {
+	b = append(append(b, name...), '=')
+	return append(hex.AppendEncode(b, k[:]), '\n')
+}
+
+// A parser reads the lines of a get operation. Lines that it does not know are passed over.
+type parser struct {
+	status status
+	now    time.Time
+}
+
+func (p *parser) line(name, value []byte) error {
+	err := p.deviceLine(string(name), value)
+	if errors.Is(err, errOtherLine) && len(p.status.Peers) > 0 {
+		err = p.peerLine(&p.status.Peers[len(p.status.Peers)-1], string(name), value)
+	}
+	if errors.Is(err, errOtherLine) {
+		return nil
+	}
+	if err != nil { // the value may be a key: it does not enter the error
+		return fmt.Errorf("the device's answer: %s is not what it should be", strconv.Quote(string(name)))
+	}
+	return nil
+}
+
+var errOtherLine = errors.New("another line")
+
+func (p *parser) deviceLine(name string, value []byte) error {
+	var err error
+	switch name {
+	case "private_key":
+		raw, bad := parseHexKey(value)
+		private, worse := key.ParsePrivate(base64.StdEncoding.EncodeToString(raw[:]))
+		if err = errors.Join(bad, worse); err == nil && !private.IsZero() {
+			p.status.PublicKey = private.Public()
+		}
+	case "listen_port":
+		var n uint64
+		n, err = strconv.ParseUint(string(value), 10, 16)
+		p.status.ListenPort = uint16(n)
+	case "ropeway_count":
+		p.status.Count, err = strconv.ParseUint(string(value), 10, 64)
+	case "ropeway_offload":
+		p.status.Offload = string(value)
+	case "public_key":
+		raw, bad := parseHexKey(value)
+		p.status.Peers, err = append(p.status.Peers, Peer{PublicKey: key.PublicFromBytes(raw)}), bad
+	default:
+		return errOtherLine
+	}
+	return err
+}
+
+func (p *parser) peerLine(peer *Peer, name string, value []byte) error {
+	var err error
+	switch name {
+	case "endpoint":
+		peer.Endpoint, err = netip.ParseAddrPort(string(value))
+		peer.Endpoint = netip.AddrPortFrom(peer.Endpoint.Addr().Unmap(), peer.Endpoint.Port())
+	case "allowed_ip":
+		var prefix netip.Prefix
+		prefix, err = netip.ParsePrefix(string(value))
+		peer.AllowedIPs = append(peer.AllowedIPs, prefix)
+	case "persistent_keepalive_interval":
+		peer.Keepalive, err = strconv.Atoi(string(value))
+	case "last_handshake_time_sec":
+		var n int64
+		if n, err = strconv.ParseInt(string(value), 10, 64); n > 0 {
+			peer.LastHandshake = time.Unix(n, 0)
+		}
+	case "last_handshake_time_nsec":
+		var n int64
+		if n, err = strconv.ParseInt(string(value), 10, 64); n > 0 {
+			peer.LastHandshake = peer.LastHandshake.Add(time.Duration(n))
+		}
+	case "rx_bytes":
+		peer.Received, err = strconv.ParseUint(string(value), 10, 64)
+	case "tx_bytes":
+		peer.Sent, err = strconv.ParseUint(string(value), 10, 64)
+	default:
+		return errOtherLine
+	}
+	return err
+}
+
+func (p *parser) done() status {
+	finish(p.status.Peers, p.now)
+	return p.status
+}
+
+// finish sorts peers and tells which are stale.
+func finish(peers []Peer, now time.Time) {
+	for i := range peers {
+		peers[i].Stale = stale(peers[i].LastHandshake, now)
+		slices.SortFunc(peers[i].AllowedIPs, netip.Prefix.Compare)
+	}
+	slices.SortFunc(peers, comparePeers)
+}
+
+func parseHexKey(value []byte) (k [key.Size]byte, err error) {
+	if len(value) != 2*key.Size {
+		return k, key.ErrFormat
+	}
+	if _, err := hex.Decode(k[:], value); err != nil {
+		return k, key.ErrFormat
+	}
+	return k, nil
+}

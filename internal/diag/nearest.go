@@ -20,8 +20,8 @@ func DidYouMean(wrong string, known []string) string {
 	if len(known) == 0 {
 		return "there are none"
 	}
-	if len(known) > 8 {
-		known = append(slices.Clone(known[:8]), "…")
+	if len(known) > 10 {
+		known = append(slices.Clone(known[:10]), "…")
 	}
 	return "known here: " + strings.Join(known, ", ")
 }

@@ -57,7 +57,7 @@ func (d *decoder) value(n, key *yaml.Node, into reflect.Value, f field, subject 
 		case *Flag:
 			d.flag(n, target, f, subject)
 		default:
-			if subject == "" {
+			if !strings.Contains(subject, " ") { // not within a named thing
 				subject = f.key
 			}
 			d.mapping(n, into, subject)

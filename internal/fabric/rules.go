@@ -135,16 +135,25 @@ func hostHint(s string) string {
 }
 
 func checkService(s string) *fault {
-	if _, err := ParseService(s); err != nil {
-		return &fault{"RW1404", fmt.Sprintf("%s is not a service", diag.Quote(s)), err.Error()}
+	_, err := ParseService(s)
+	if err == nil {
+		return nil
 	}
-	return nil
+	hint := err.Error()
+	if s == string(TCP) || s == string(UDP) {
+		hint = fmt.Sprintf("all of it is %s/1-65535", s)
+	}
+	return &fault{"RW1404", fmt.Sprintf("%s is not a service", diag.Quote(s)), hint}
 }
 
 func checkSelector(s string) *fault {
 	sel, err := ParseSelector(s)
 	if err != nil {
-		return &fault{"RW1401", fmt.Sprintf("%s selects nothing", diag.Quote(s)), err.Error()}
+		hint := err.Error()
+		if sel, service, err := ParseTarget(s); err == nil && service != nil {
+			hint = fmt.Sprintf("write %s here, and ports: [%s]", sel.Prefix.Addr(), service)
+		}
+		return &fault{"RW1401", fmt.Sprintf("%s selects nothing", diag.Quote(s)), hint}
 	}
 	return checkSelected(s, sel)
 }

@@ -39,14 +39,13 @@ func ParseSelector(s string) (Selector, error) {
 
 func parseAddresses(s string, prefixed bool) (Selector, error) {
 	if prefixed {
-		p, err := ParsePrefix(s)
-		return Selector{Prefix: p}, err
+		if p, err := ParsePrefix(s); err == nil {
+			return Selector{Prefix: p}, nil
+		}
+	} else if addr, err := parseAddr(s); err == nil {
+		return Selector{Prefix: netip.PrefixFrom(addr, addr.BitLen())}, nil
 	}
-	addr, err := parseAddr(s)
-	if err != nil {
-		return Selector{}, fmt.Errorf("want region/NAME, site/NAME, segment/NAME, a prefix, an address or any")
-	}
-	return Selector{Prefix: netip.PrefixFrom(addr, addr.BitLen())}, nil
+	return Selector{}, fmt.Errorf("want region/NAME, site/NAME, segment/NAME, a prefix, an address or any")
 }
 
 // ParsePrefix reads "10.10.0.0/16" or "2001:db8::/32". Host bits are let through for the caller to judge; a zone, or IPv4 written as
@@ -71,11 +70,7 @@ func parseAddr(s string) (netip.Addr, error) {
 // "10.10.4.5/icmp". The service is nil where none is named.
 func ParseTarget(s string) (Selector, *Service, error) {
 	i := strings.LastIndexByte(s, '/')
-	if i < 0 {
-		sel, err := ParseSelector(s)
-		return sel, nil, err
-	}
-	host, proto := s[:i], s[i+1:]
+	host, proto := s[:max(i, 0)], s[i+1:]
 	switch Protocol(proto) {
 	case ICMP:
 		addr, err := parseAddr(strings.TrimSuffix(strings.TrimPrefix(host, "["), "]"))

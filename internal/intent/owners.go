@@ -62,6 +62,8 @@ func (r *reader) readOwners() {
 			}
 			if why := unusable(prefix); why != "" {
 				r.fail("RW1205", text.At, p.subject(), fmt.Sprintf("prefix %s %s", prefix, why), "name the prefixes that the place really has")
+				r.partial = true
+				continue
 			}
 			p.Prefixes = append(p.Prefixes, prefix)
 			all = append(all, owned{prefix, p, text.At})

@@ -176,21 +176,27 @@ func (r *reader) end(text fabric.Text, subject string, unowned diag.Code) *resol
 
 // crosses warns of an entry about nothing that ever crosses the fabric.
 func (r *reader) crosses(from, to *resolved, subject string, at diag.Position) {
-	if from.v4.meets(to.v4) || from.v6.meets(to.v6) {
+	if r.partial || from.v4.meets(to.v4) || from.v6.meets(to.v6) {
 		return
 	}
-	message, hint := "one end has only IPv4 addresses and the other only IPv6", "nothing ever goes from one to the other; correct or remove it"
-	if shares(from.v4, to.v4) || shares(from.v6, to.v6) {
-		place := from.v4.place
-		if place == nil || !shares(from.v4, to.v4) {
-			place = from.v6.place
-		}
-		message, hint = "both ends are in "+place.subject()+", and traffic within a place does not cross the fabric", "correct or remove it"
+	message := "no address of one end has one of the same family in another place at the other"
+	if p := from.only(); p != nil && p == to.only() {
+		message = "both ends are in " + p.subject() + ", and traffic within a place does not cross the fabric"
 	}
-	r.warn("RW1407", at, subject, message, hint)
+	r.warn("RW1407", at, subject, message, "correct or remove it")
 }
 
-func shares(a, b spread) bool { return a.place != nil && b.place != nil }
+// only returns the place of all addresses of a selector, or nil where they are in several.
+func (res *resolved) only() *Place {
+	a, b := res.v4, res.v6
+	switch {
+	case a.many || b.many || a.place != nil && b.place != nil && a.place != b.place:
+		return nil
+	case a.place != nil:
+		return a.place
+	}
+	return b.place
+}
 
 func (r *reader) readTests() {
 	for i, w := range r.spec.Tests {

@@ -168,7 +168,7 @@ func (r *reader) outside(g *Gateway, addr netip.Addr, at diag.Position) {
 	single := netip.PrefixFrom(addr, addr.BitLen())
 	inside := ""
 	if own := r.owners.within(single); len(own) > 0 {
-		inside = fmt.Sprintf("%s of %s", own[0].prefix, own[0].place.subject())
+		inside = fmt.Sprintf("%s of %s", r.owners.covering(own[0]).prefix, own[0].place.subject())
 	}
 	pools := &r.fabric.Pools
 	for _, pool := range append([]netip.Prefix{pools.Links4, pools.Links6}, pools.Devices...) {

@@ -18,7 +18,8 @@ func (r *reader) readTopology() {
 		}
 		return
 	}
-	if topology.Mode.Given() && len(topology.Hubs) == 0 {
+	hubbed := r.fabric.Topology == fabric.HubAndSpoke || r.fabric.Topology == fabric.Hybrid
+	if hubbed && len(topology.Hubs) == 0 {
 		r.fail("RW1301", topology.Mode.At, "topology", "a "+topology.Mode.Value+" fabric has hubs, and none is named", "name them: hubs: ["+r.candidate()+"]")
 	}
 	var hubs []*Place
@@ -136,15 +137,15 @@ func (r *reader) readLinks() {
 			continue
 		}
 		seen[[2]*Place{a, b}] = w.At.Line
-		r.readLink(Link{a, b, w.Underlay.MTU.Value, w.At}, subject)
+		r.readLink(Link{a, b, w.Underlay.MTU.Value, w.At}, w.Underlay.At.Line > 0, subject)
 	}
 }
 
-// readLink accepts a link that changes something.
-func (r *reader) readLink(l Link, subject string) {
+// readLink accepts a link, with a warning where it changes nothing.
+func (r *reader) readLink(l Link, speaks bool, subject string) {
 	joined := r.fabric.joins(l.A, l.B)
 	switch {
-	case joined && l.UnderlayMTU == 0:
+	case joined && !speaks:
 		r.warn("RW1311", l.Position, subject, fmt.Sprintf("the topology joins %s and %s already", l.A.subject(), l.B.subject()), "remove the link, or say what its path carries: underlay: {mtu: …}")
 	case !joined && r.fabric.Topology == fabric.HubAndSpoke:
 		r.fail("RW1312", l.Position, subject, fmt.Sprintf("in a hub-and-spoke fabric %s and %s reach each other through hubs", l.A.subject(), l.B.subject()), "choose topology mode hybrid to add direct links")

@@ -230,7 +230,7 @@ func TestCountersSurvive(t *testing.T) {
 
 func TestRemove(t *testing.T) {
 	w := newWorld(t)
-	nftText(t, []byte("table inet other { chain c { type filter hook forward priority 5; } }\ntable ip ropeway { }\n"))
+	nftText(t, []byte("table inet other {\n chain c {\n type filter hook forward priority 5;\n }\n}\ntable ip ropeway {\n}\n"))
 	if err := w.fw.Remove(t.Context()); err != nil {
 		t.Errorf("remove a table that is not there: %v", err)
 	}

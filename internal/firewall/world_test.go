@@ -7,6 +7,7 @@ import (
 	"net/netip"
 	"os"
 	"os/exec"
+	"slices"
 	"strings"
 	"testing"
 	"time"
@@ -263,4 +264,13 @@ func mtu(tb testing.TB, name string, size int) {
 	if err != nil {
 		tb.Fatalf("set the MTU of %s: %v", name, err)
 	}
+}
+
+func slicesSorted(list []string) []string {
+	slices.Sort(list)
+	return list
+}
+
+func setReceiveBuffer(s *socket, size int) error {
+	return unix.SetsockoptInt(s.fd, unix.SOL_SOCKET, unix.SO_RCVBUF, size)
 }

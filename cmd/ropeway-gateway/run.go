@@ -1,0 +1,48 @@
+package main
+
+import (
+	"github.com/spf13/cobra"
+
+	"ropeway/internal/agent"
+)
+
+func newRunCommand() *cobra.Command {
+	var opts agent.Options
+	var d dirs
+	var format string
+	var dry bool
+	cmd := &cobra.Command{
+		Use:   "run --plan FILE",
+		Short: "Make the machine as the plan says, and keep it so",
+		Long: `Run makes the machine as the plan says and keeps it so until it is stopped, which changes nothing. The file is watched: a new
+plan is applied as the smallest difference. A plan that is missing, damaged, another gateway's or for another key is refused, and
+the last good one stays in force. Nothing is ever changed that is not Ropeway's.`,
+		Args: cobra.NoArgs,
+	}
+	flags := cmd.Flags()
+	flags.StringVar(&opts.Plan, "plan", "", "the plan of this gateway")
+	flags.StringVar(&opts.Listen, "listen", agent.DefaultListen, `where /metrics and /healthz are served; "" for nowhere`)
+	flags.BoolVar(&opts.ListenAnywhere, "listen-anywhere", false, "let --listen be an address that other machines reach")
+	flags.BoolVar(&dry, "dry-run", false, "print what would change, and change nothing")
+	flags.StringVar(&format, "log-format", string(agent.Text), "format of the log: text or json")
+	d.addState(cmd)
+	d.addRun(cmd)
+	_ = cmd.MarkFlagRequired("plan")
+	_ = cmd.MarkFlagFilename("plan", "json")
+	_ = cmd.RegisterFlagCompletionFunc("log-format", cobra.FixedCompletions([]string{"text", "json"}, cobra.ShellCompDirectiveNoFileComp))
+	cmd.RunE = func(cmd *cobra.Command, _ []string) (err error) {
+		opts.State, opts.Run = d.state, d.run
+		if opts.Log, err = agent.NewLogger(cmd.ErrOrStderr(), agent.Format(format)); err != nil {
+			return err
+		}
+		if dry {
+			return agent.DryRun(cmd.Context(), opts, cmd.OutOrStdout())
+		}
+		a, err := agent.New(opts)
+		if err != nil {
+			return err
+		}
+		return a.Run(cmd.Context())
+	}
+	return cmd
+}

@@ -1,0 +1,38 @@
+package main
+
+import (
+	"fmt"
+
+	"github.com/spf13/cobra"
+
+	"ropeway/internal/build"
+	"ropeway/internal/console"
+)
+
+func newVersionCommand() *cobra.Command {
+	cmd := &cobra.Command{Use: "version", Short: "Say which build this is", Args: cobra.NoArgs}
+	format := outputFlag(cmd, console.Text, console.JSON, console.YAML)
+	cmd.RunE = func(cmd *cobra.Command, _ []string) error {
+		out, info := cmd.OutOrStdout(), build.Read()
+		if format.Format != console.Text {
+			return console.Encode(out, format.Format, info)
+		}
+		if _, err := fmt.Fprintln(out, "ropeway-gateway", info); err != nil {
+			return fmt.Errorf("write the version: %w", err)
+		}
+		return nil
+	}
+	return cmd
+}
+
+// outputFlag adds -o to a command; the first format is the default.
+func outputFlag(cmd *cobra.Command, formats ...console.Format) *console.Choice {
+	choice := console.Choose(formats...)
+	cmd.Flags().VarP(choice, "output", "o", "output format: "+choice.Usage())
+	names := make([]string, len(formats))
+	for i, f := range formats {
+		names[i] = string(f)
+	}
+	_ = cmd.RegisterFlagCompletionFunc("output", cobra.FixedCompletions(names, cobra.ShellCompDirectiveNoFileComp))
+	return choice
+}

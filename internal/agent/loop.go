@@ -1,0 +1,189 @@
+package agent
+
+import (
+	"context"
+	"errors"
+	"time"
+
+	"ropeway/internal/diag"
+)
+
+// How often the machine is looked at.
+const (
+	pollEvery = time.Second           // where no event tells of a change; repairs are promised within 2 s
+	settle    = 50 * time.Millisecond // events come in bursts: a pass waits for the end of one
+	restRatio = 10                    // a pass that took t is followed by rest of at least restRatio × t, however large the plan
+	applyMost = 30 * time.Second      // a pass that takes longer is given up; the next goes on from there
+)
+
+// loop passes over the machine until ctx ends: at once where something wakes it, else once in pollEvery. A pass that has begun is
+// finished even then, so that an agent that is stopped does not leave half a plan.
+func (a *Agent) loop(ctx context.Context, wake <-chan struct{}) {
+	if err := a.source.restore(); err != nil {
+		a.log.Error("the last good plan is of no use", "error", err)
+	}
+	defer notify("STOPPING=1")
+	for {
+		begun := time.Now()
+		a.pass(context.WithoutCancel(ctx))
+		notify("READY=1\nWATCHDOG=1")
+		took := time.Since(begun)
+		if !sleep(ctx, max(settle, took)) { // a storm of events takes half of a processor at most
+			return
+		}
+		poll := time.NewTimer(max(pollEvery, took*restRatio))
+		select {
+		case <-ctx.Done():
+			poll.Stop()
+			return
+		case <-poll.C:
+		case <-wake:
+			poll.Stop()
+			if !sleep(ctx, settle) {
+				return
+			}
+			drain(wake)
+		}
+	}
+}
+
+// pass reads the plan if it changed and makes the machine so.
+func (a *Agent) pass(ctx context.Context) {
+	ctx, cancel := context.WithTimeout(ctx, applyMost)
+	defer cancel()
+	want, isNew, refused := a.source.poll()
+	a.noteRefusal(refused)
+	if want == nil {
+		a.update(func(r *record) { r.lastPass = time.Now() })
+		return
+	}
+	if isNew {
+		a.log.Info("a new plan is in force", "gateway", want.Gateway.Name, "revision", want.Revision)
+	}
+	settled, failed := a.lastTime(want.Revision)
+	begun := time.Now()
+	out := a.machine.apply(ctx, &want.Gateway, !settled || failed)
+	a.logChanges(out, settled)
+	a.update(func(r *record) { r.note(want, out, settled, begun) })
+}
+
+// refreshEvery is how often sessions that stopped working are given their endpoint again: a DNS name may point elsewhere by now.
+const refreshEvery = 30 * time.Second
+
+func (a *Agent) refresh(ctx context.Context) {
+	for sleep(ctx, refreshEvery) {
+		a.mu.Lock()
+		want := a.record.wanted
+		a.mu.Unlock()
+		if want == nil {
+			continue
+		}
+		changes, err := a.machine.devices.Refresh(ctx, want.Gateway.Devices)
+		for _, c := range changes {
+			a.log.Info("endpoint renewed", "change", c.String())
+		}
+		if err != nil && ctx.Err() == nil {
+			a.log.Warn("endpoints of stale peers cannot be renewed", "error", err)
+		}
+	}
+}
+
+// lastTime reports whether the machine once was as this revision says, so that what differs now is drift, and whether the last
+// pass failed.
+func (a *Agent) lastTime(revision string) (settled, failed bool) {
+	a.mu.Lock()
+	defer a.mu.Unlock()
+	return a.record.applied == revision, a.record.lastError != nil
+}
+
+func (a *Agent) update(change func(*record)) {
+	a.mu.Lock()
+	defer a.mu.Unlock()
+	change(&a.record)
+}
+
+// noteRefusal keeps why the plan file is refused, and says it once.
+func (a *Agent) noteRefusal(err error) {
+	var last, now string
+	if err != nil {
+		now = Printable(err.Error())
+	}
+	a.update(func(r *record) {
+		if r.refused != nil {
+			last = r.refused.Message
+		}
+		if now == last {
+			return
+		}
+		r.refused = nil
+		if err != nil {
+			r.refused = &Refusal{Code: codeOf(err), Message: now, Since: time.Now()}
+			r.refusals++
+		}
+	})
+	switch {
+	case now == last:
+	case err == nil:
+		a.log.Info("the plan file is good again")
+	default:
+		a.log.Error("the plan file is refused, the last good plan stays in force", "error", err)
+	}
+}
+
+// codeOf returns the code of the first problem in an error.
+func codeOf(err error) diag.Code {
+	var p diag.Problem
+	if errors.As(err, &p) {
+		return p.Code
+	}
+	return ""
+}
+
+// maxLogged bounds the lines that one step of one pass logs.
+const maxLogged = 20
+
+func (a *Agent) logChanges(out *outcome, drift bool) {
+	message := "changed"
+	if drift {
+		message = "repaired"
+	}
+	for _, name := range StepNames() {
+		changes := out.changes[name]
+		for i, c := range changes {
+			if i == maxLogged {
+				a.log.Info(message, "step", name, "more", len(changes)-maxLogged)
+				break
+			}
+			a.log.Info(message, "step", name, "change", c)
+		}
+	}
+	err := out.err()
+	a.mu.Lock()
+	last := a.record.lastError
+	a.mu.Unlock()
+	switch {
+	case err == nil && last != nil:
+		a.log.Info("the machine is as the plan says again")
+	case err != nil && (last == nil || last.Error() != err.Error()):
+		a.log.Error("the machine is not as the plan says", "error", err)
+	}
+}
+
+// sleep waits, and reports false where ctx ended first.
+func sleep(ctx context.Context, d time.Duration) bool {
+	t := time.NewTimer(d)
+	defer t.Stop()
+	select {
+	case <-ctx.Done():
+		return false
+	case <-t.C:
+		return true
+	}
+}
+
+func drain(c <-chan struct{}) {
+	select {
+	case <-c:
+	default:
+	}
+}

@@ -1,0 +1,180 @@
+package agent
+
+import (
+	"errors"
+	"fmt"
+	"io/fs"
+	"time"
+
+	"golang.org/x/sys/unix"
+
+	"ropeway/internal/diag"
+	"ropeway/internal/files"
+	"ropeway/internal/identity"
+	"ropeway/internal/key"
+	"ropeway/internal/plan"
+)
+
+// maxPlan bounds a plan file, in bytes. A gateway of a mesh of 1,000 with 100,000 prefixes takes about a tenth of it.
+const maxPlan = 64 << 20
+
+// keptPlan is the name of the last good plan in the state directory.
+const keptPlan = "plan.json"
+
+// A Refusal says why the plan file is not what is wanted.
+type Refusal struct {
+	Code    diag.Code `json:"code"`
+	Message string    `json:"message"`
+	Since   time.Time `json:"since"`
+}
+
+// A source is where plans come from: the plan file, and behind it the last good one. One goroutine uses it.
+type source struct {
+	file, kept string
+	keyOf      func(*plan.Device) (key.Private, error)
+
+	good *plan.Document // the last good plan; nil: none yet
+	seen fingerprint    // of the plan file that was read last
+	err  error          // what that came to
+}
+
+// A fingerprint tells that a file has changed. A change in place moves ctime, a rename brings another inode.
+type fingerprint struct {
+	dev, ino     uint64
+	size         int64
+	mtime, ctime unix.Timespec
+	there        bool
+}
+
+func fingerprintOf(path string) fingerprint {
+	var st unix.Stat_t
+	if unix.Lstat(path, &st) != nil {
+		return fingerprint{}
+	}
+	return fingerprint{st.Dev, st.Ino, st.Size, st.Mtim, st.Ctim, true}
+}
+
+// restore reads the last good plan. It returns an error where there is one that cannot be used; that there is none is no error.
+func (s *source) restore() error {
+	data, err := files.Read(s.kept, maxPlan)
+	if errors.Is(err, fs.ErrNotExist) {
+		return nil
+	}
+	var doc *plan.Document
+	if err == nil {
+		doc, err = plan.Decode(data)
+	}
+	if err != nil {
+		return fmt.Errorf("%w: %w", diag.Problem{Code: codeKeptDamaged, Severity: diag.Error, Subject: "last good plan",
+			Message: diag.Quote(s.kept) + " cannot be used", Hint: "the plan file replaces it as soon as that is good"}, err)
+	}
+	s.good = doc
+	return nil
+}
+
+// poll reads the plan file where it changed since the last time, and returns the plan in force, whether that is a new one, and
+// why the file is not what is in force. A new plan is in force once it is kept on disk: a gateway never goes back to an older
+// plan because it was killed.
+func (s *source) poll() (good *plan.Document, isNew bool, refused error) {
+	now := fingerprintOf(s.file)
+	if now == s.seen && now.there && s.err == nil {
+		return s.good, false, nil
+	}
+	doc, data, err := s.read()
+	if err == nil && (s.good == nil || s.good.Revision != doc.Revision) {
+		err = s.keep(data)
+		isNew = err == nil
+	}
+	if err == nil {
+		s.good = doc
+	}
+	s.seen, s.err = now, err
+	return s.good, isNew, err
+}
+
+// read returns the plan of the file and the bytes that it was read from.
+func (s *source) read() (*plan.Document, []byte, error) {
+	data, err := files.Read(s.file, maxPlan)
+	if err != nil {
+		return nil, nil, fmt.Errorf("%w: %w", s.refuse(codePlanUnread, "cannot be read", "bring the plan of this gateway here"), err)
+	}
+	doc, err := plan.Decode(data)
+	if err != nil {
+		return nil, nil, fmt.Errorf("%w: %w", s.refuse(codePlanInvalid, "is not a plan as it was made", "compile it again and copy it whole"), err)
+	}
+	if err := s.fits(doc); err != nil {
+		return nil, nil, err
+	}
+	return doc, data, nil
+}
+
+func (s *source) keep(data []byte) error {
+	if err := files.Replace(s.kept, data, 0o600); err != nil {
+		return fmt.Errorf("%w: %w", s.refuse(codePlanNotKept, "cannot be kept in the state directory", "check its file system: is it full, or read-only?"), err)
+	}
+	failpoint(keepStep)
+	return nil
+}
+
+// ownKey finds the key of a device. Where there is none it is made, but only for a plan that leaves the key open: a new key cannot
+// be the one that a plan names.
+func ownKey(keys identity.Store) func(*plan.Device) (key.Private, error) {
+	return func(d *plan.Device) (key.Private, error) {
+		if d.PublicKey.IsZero() {
+			return keys.LoadOrMake(d.Name)
+		}
+		return keys.Load(d.Name)
+	}
+}
+
+// fits reports whether a valid plan is one for this gateway: named as the last good one, made for the key that is here, and
+// without contradiction.
+func (s *source) fits(doc *plan.Document) error {
+	g := &doc.Gateway
+	if last := s.good; last != nil && (last.Gateway.Name != g.Name || last.Fabric != doc.Fabric) {
+		p := s.refuse(codePlanForeign, fmt.Sprintf("is for gateway %s of fabric %s, and this is gateway %s of fabric %s",
+			g.Name, diag.Quote(doc.Fabric), last.Gateway.Name, diag.Quote(last.Fabric)),
+			"copy the right plan here; to make this machine another gateway, run down and remove "+diag.Quote(s.kept))
+		return p
+	}
+	if len(g.Devices) == 0 {
+		return s.refuse(codePlanConflict, "has no device", "to take the gateway down, end the agent and run: ropeway-gateway down")
+	}
+	for i := range g.Devices {
+		if err := s.fitsDevice(&g.Devices[i]); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+func (s *source) fitsDevice(d *plan.Device) error {
+	private, err := s.keyOf(d)
+	if errors.Is(err, identity.ErrMissing) {
+		return s.refuse(codePlanKey, fmt.Sprintf("expects public key %s for device %s, and this gateway has no private key", d.PublicKey, d.Name),
+			"make one (ropeway-gateway key), make it known to the fabric and bring the new plan here")
+	}
+	if err != nil {
+		return err
+	}
+	own := private.Public()
+	if !d.PublicKey.IsZero() && d.PublicKey != own {
+		return otherKey(d, own)
+	}
+	owners := map[key.Public]string{own: "this gateway"}
+	for _, p := range d.Peers {
+		if p.PublicKey.IsZero() {
+			continue
+		}
+		if other, taken := owners[p.PublicKey]; taken {
+			return s.refuse(codePlanConflict, fmt.Sprintf("gives peer %s of device %s the key of %s", p.Gateway, d.Name, other),
+				"every gateway has a key of its own: run ropeway-gateway key on both, and compile again")
+		}
+		owners[p.PublicKey] = p.Gateway
+	}
+	return nil
+}
+
+func (s *source) refuse(code diag.Code, what, hint string) diag.Problem {
+	return diag.Problem{Code: code, Severity: diag.Error, Subject: "plan " + diag.Quote(s.file), Message: what, Hint: hint}
+}

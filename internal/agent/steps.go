@@ -1,0 +1,245 @@
+package agent
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"path/filepath"
+	"sync"
+
+	"ropeway/internal/diag"
+	"ropeway/internal/firewall"
+	"ropeway/internal/identity"
+	"ropeway/internal/key"
+	"ropeway/internal/plan"
+	"ropeway/internal/route"
+	"ropeway/internal/tune"
+	"ropeway/internal/wireguard"
+)
+
+// A machine is the hands of one gateway, bound together.
+type machine struct {
+	firewallMu sync.Mutex // a firewall.Client serves one goroutine at a time
+	firewall   *firewall.Client
+	devices    *wireguard.Client
+	sysctls    *tune.Client
+	routes     *route.Client
+	keys       identity.Store
+}
+
+func newMachine(state, run string) *machine {
+	return &machine{
+		firewall: firewall.New(),
+		devices:  wireguard.New(wireguard.Options{LogDir: run}),
+		sysctls:  tune.New(tune.Options{State: filepath.Join(state, "sysctls.json")}),
+		routes:   route.New(),
+		keys:     identity.In(state),
+	}
+}
+
+// A step is one part of making a machine what a plan says. It begins from what is there and returns a line for each thing that it
+// changed, also where it failed.
+type step struct {
+	name  string
+	take  func(context.Context, *plan.Gateway) ([]string, error)
+	vital bool // nothing that follows may be done where it failed
+}
+
+// keepStep is the name of what comes before every other step of a new plan: it is kept on disk.
+const keepStep = "keep"
+
+// steps returns what makes the machine so, in order.
+//
+// The firewall comes first: nothing is up before what must not pass is dropped; without it nothing else is done. What the plan no
+// longer wants goes from the outside inwards: routes are withdrawn before the peers and devices that carried them. What it newly
+// wants comes from the inside outwards: device (made down; key, peers, addresses; then up), settings (some belong to the device),
+// routes. A prefix that changes its peer is in no case withdrawn: the device hands it over in one message. Removing comes before
+// adding because it must not wait for anything that can fail: a peer that was revoked loses its access even where a new route is
+// in conflict.
+func (m *machine) steps() []step {
+	return []step{
+		{name: "firewall", take: m.filter, vital: true},
+		{name: "withdraw", take: m.withdraw},
+		{name: "devices", take: m.connect},
+		{name: "sysctls", take: m.tune},
+		{name: "routes", take: m.route},
+	}
+}
+
+// compareStep is the name of what follows the others where one of them changed something.
+const compareStep = "compare"
+
+// StepNames returns the steps of applying a plan, in order.
+func StepNames() []string {
+	names := []string{keepStep}
+	for _, s := range new(machine).steps() {
+		names = append(names, s.name)
+	}
+	return append(names, compareStep)
+}
+
+// An outcome is what a pass did.
+type outcome struct {
+	changes map[string][]string // by step
+	errs    map[string]error    // by step
+}
+
+func (o *outcome) err() error {
+	var all []error
+	for _, name := range StepNames() {
+		if err := o.errs[name]; err != nil {
+			all = append(all, fmt.Errorf("%w: %w", diag.Problem{Code: stepCode(name), Severity: diag.Error,
+				Subject: "step " + name, Message: "failed", Hint: "it is tried again every second"}, err))
+		}
+	}
+	return errors.Join(all...)
+}
+
+func stepCode(name string) diag.Code {
+	if name == compareStep {
+		return codeReadBack
+	}
+	return codeStepFailed
+}
+
+// apply takes every step, and compares where something changed or certain is set.
+func (m *machine) apply(ctx context.Context, want *plan.Gateway, certain bool) *outcome {
+	out := &outcome{changes: map[string][]string{}, errs: map[string]error{}}
+	for _, s := range m.steps() {
+		changes, err := s.take(ctx, want)
+		if len(changes) > 0 {
+			out.changes[s.name] = changes
+			certain = true
+		}
+		if err != nil {
+			out.errs[s.name] = err
+			if s.vital {
+				return out
+			}
+		}
+		failpoint(s.name)
+	}
+	if certain {
+		if err := m.compare(ctx, want, out.errs); err != nil {
+			out.errs[compareStep] = err
+		}
+		failpoint(compareStep)
+	}
+	return out
+}
+
+func (m *machine) filter(ctx context.Context, want *plan.Gateway) ([]string, error) {
+	m.firewallMu.Lock()
+	defer m.firewallMu.Unlock()
+	change, err := m.firewall.Apply(ctx, want)
+	if change == nil || change.Empty() {
+		return nil, err
+	}
+	return change.Lines(), err
+}
+
+// withdraw takes away the routes whose prefixes the plan no longer names.
+func (m *machine) withdraw(ctx context.Context, want *plan.Gateway) ([]string, error) {
+	have, err := m.routes.Observe(ctx)
+	if err != nil {
+		return nil, err
+	}
+	kept, all := stillWanted(want.Routes, have)
+	if all {
+		return nil, nil
+	}
+	changes, err := m.routes.Apply(ctx, kept)
+	return lines(changes), err
+}
+
+func (m *machine) connect(ctx context.Context, want *plan.Gateway) ([]string, error) {
+	changes, err := m.devices.Apply(ctx, want.Devices, m.privateKeys(want))
+	return lines(changes), err
+}
+
+func (m *machine) tune(ctx context.Context, want *plan.Gateway) ([]string, error) {
+	changes, err := m.sysctls.Apply(ctx, want.Sysctls)
+	return lines(changes), err
+}
+
+func (m *machine) route(ctx context.Context, want *plan.Gateway) ([]string, error) {
+	changes, err := m.routes.Apply(ctx, want.Routes)
+	return lines(changes), err
+}
+
+// compare reads everything back and returns an error that says what is not as wanted. What a step has already reported as failed
+// is not said again.
+func (m *machine) compare(ctx context.Context, want *plan.Gateway, failed map[string]error) error {
+	differ, err := m.differences(ctx, want, m.privateKeys(want))
+	errs := []error{err}
+	for _, name := range []string{"firewall", "devices", "sysctls", "routes"} {
+		if l := differ[name]; len(l) > 0 && failed[name] == nil {
+			errs = append(errs, fmt.Errorf("%s: %d are not as they were set, first: %s", name, len(l), l[0]))
+		}
+	}
+	return errors.Join(errs...)
+}
+
+// differences returns what each step would change now, and changes nothing.
+func (m *machine) differences(ctx context.Context, want *plan.Gateway, keys wireguard.Keys) (map[string][]string, error) {
+	differ := map[string][]string{}
+	m.firewallMu.Lock()
+	rules, errRules := m.firewall.Observe(ctx)
+	m.firewallMu.Unlock()
+	if errRules == nil {
+		differ["firewall"] = firewall.Diff(rules, firewall.Compile(want)).Lines()
+	}
+	devices, errDevices := m.devices.Plan(ctx, want.Devices, keys)
+	differ["devices"] = lines(devices)
+	settings, errSettings := m.sysctls.Observe(ctx, want.Sysctls)
+	if errSettings == nil {
+		differ["sysctls"] = lines(tune.Diff(want.Sysctls, settings))
+	}
+	routes, errRoutes := m.routes.Observe(ctx)
+	if errRoutes == nil {
+		differ["routes"] = lines(route.Diff(want.Routes, routes))
+	}
+	return differ, errors.Join(errRules, errDevices, errSettings, errRoutes)
+}
+
+// remove takes everything away, from the outside inwards.
+func (m *machine) remove(ctx context.Context) error {
+	_, errRoutes := m.routes.Remove(ctx)
+	_, errDevices := m.devices.Remove(ctx)
+	_, errSettings := m.sysctls.Remove(ctx)
+	m.firewallMu.Lock()
+	defer m.firewallMu.Unlock()
+	return errors.Join(errRoutes, errDevices, errSettings, m.firewall.Remove(ctx))
+}
+
+// privateKeys finds the key of each device, and refuses one that is not the key that the plan names: everybody else would wait
+// for that one.
+func (m *machine) privateKeys(want *plan.Gateway) wireguard.Keys {
+	return func(device string) (key.Private, error) {
+		k, err := m.keys.Load(device)
+		if err != nil {
+			return key.Private{}, err
+		}
+		if d := want.Device(device); d != nil && !d.PublicKey.IsZero() && k.Public() != d.PublicKey {
+			return key.Private{}, otherKey(d, k.Public())
+		}
+		return k, nil
+	}
+}
+
+func otherKey(d *plan.Device, have key.Public) error {
+	return diag.Problem{Code: codePlanKey, Severity: diag.Error, Subject: "device " + d.Name,
+		Message: fmt.Sprintf("the plan expects public key %s, and this gateway's is %s", d.PublicKey, have),
+		Hint:    "make this key known to the fabric (ropeway keys add) and bring the new plan here"}
+}
+
+func lines[C fmt.Stringer](changes []C) []string {
+	if len(changes) == 0 {
+		return nil
+	}
+	out := make([]string, len(changes))
+	for i, c := range changes {
+		out[i] = c.String()
+	}
+	return out
+}

@@ -99,7 +99,7 @@ func writeAll(cmd *cobra.Command, dir string, all []artifact) error {
 			return unwritable("export", err)
 		}
 	}
-	return say(cmd, "Wrote %s to %s.\n", count(len(all), "file"), dir)
+	return say(cmd, "Wrote %s to %s.\n", count(len(all), "file"), console.Visible(dir))
 }
 
 func newExportPlanCommand() *cobra.Command {

@@ -5,6 +5,7 @@ import (
 
 	"github.com/spf13/cobra"
 
+	"ropeway/internal/console"
 	"ropeway/internal/fabric"
 	"ropeway/internal/files"
 )
@@ -26,7 +27,7 @@ func newInitCommand() *cobra.Command {
 			if err := files.Create(file, fabric.Starter(), 0o644); err != nil {
 				return unwritable("fabric file", err)
 			}
-			return say(cmd, "Wrote %s. Edit it, then: ropeway validate %s\n", file, file)
+			return say(cmd, "Wrote %s. Edit it, then: ropeway validate %[1]s\n", console.Visible(file))
 		},
 	}
 }

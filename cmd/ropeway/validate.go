@@ -44,7 +44,7 @@ func newValidateCommand() *cobra.Command {
 		if err := console.Print(w, styleOf(cmd, w), problems); err != nil {
 			return err
 		}
-		return say(cmd, "%s: fabric %s is valid: %s, %s, %s, %s\n", args[0], in.Name,
+		return say(cmd, "%s: fabric %s is valid: %s, %s, %s, %s\n", console.Visible(args[0]), in.Name,
 			count(len(in.Places), "place"), count(len(in.Gateways()), "gateway"), count(len(in.Access), "access rule"), count(len(in.Tests), "test"))
 	}
 	return cmd

@@ -8,7 +8,9 @@ import (
 	"fmt"
 	"io"
 	"os"
+	"strconv"
 	"strings"
+	"unicode"
 
 	"golang.org/x/term"
 
@@ -71,8 +73,29 @@ func (s Style) sgr(code, text string) string {
 	return "\x1b[" + code + "m" + text + "\x1b[0m"
 }
 
+// Visible returns text with everything that could move a cursor, hide or reorder text written out: control characters, newlines,
+// and the invisible format characters of Unicode (category Cf, which holds the bidirectional ones). Messages are made safe where
+// they are made (diag.Quote); this is for what comes from elsewhere, such as the name of a file.
+func Visible(text string) string {
+	if !strings.ContainsFunc(text, hidden) {
+		return text
+	}
+	var b strings.Builder
+	for _, r := range text {
+		if hidden(r) {
+			b.WriteString(strings.Trim(strconv.QuoteRuneToASCII(r), "'"))
+			continue
+		}
+		b.WriteRune(r)
+	}
+	return b.String()
+}
+
+func hidden(r rune) bool { return unicode.In(r, unicode.Cc, unicode.Cf, unicode.Zl, unicode.Zp) }
+
 // Problem returns the line of diag.Problem.Error, coloured.
 func (s Style) Problem(p diag.Problem) string {
+	p.Position.File, p.Subject, p.Message, p.Hint = Visible(p.Position.File), Visible(p.Subject), Visible(p.Message), Visible(p.Hint)
 	line := p.Error()
 	if !s.colour {
 		return line

@@ -1,60 +1,11 @@
 package console
 
 import (
-	"encoding/json"
 	"fmt"
 	"io"
-	"slices"
 	"strings"
 	"unicode/utf8"
-
-	"github.com/goccy/go-yaml"
 )
-
-// A Format is a value of -o.
-type Format string
-
-// What -o takes. Text and Table are for people, JSON and YAML for programs.
-const (
-	Text        Format = "text"
-	TableFormat Format = "table"
-	Wide        Format = "wide" // a table with every column
-	JSON        Format = "json"
-	YAML        Format = "yaml"
-)
-
-// A Choice is a -o flag: the format chosen, out of those that a command offers.
-type Choice struct {
-	Format
-	allowed []Format
-}
-
-// Choose makes a -o flag; the first of the formats is the default.
-func Choose(allowed ...Format) *Choice { return &Choice{allowed[0], allowed} }
-
-// Set implements pflag.Value.
-func (c *Choice) Set(s string) error {
-	if !slices.Contains(c.allowed, Format(s)) {
-		return fmt.Errorf("want %s", c.Usage())
-	}
-	c.Format = Format(s)
-	return nil
-}
-
-// String implements pflag.Value.
-func (c *Choice) String() string { return string(c.Format) }
-
-// Type implements pflag.Value.
-func (c *Choice) Type() string { return "format" }
-
-// Usage returns the formats offered: "text|json".
-func (c *Choice) Usage() string {
-	names := make([]string, len(c.allowed))
-	for i, f := range c.allowed {
-		names[i] = string(f)
-	}
-	return strings.Join(names, "|")
-}
 
 // A Column of a table.
 type Column struct {
@@ -81,19 +32,23 @@ func (t *Table) Write(w io.Writer, s Style, wide bool) error {
 	}
 	width := t.widths()
 	var b strings.Builder
-	for i, c := range shown {
-		b.WriteString(s.Bold(t.pad(t.Columns[c].Title, c, width[c], i == len(shown)-1)))
-		b.WriteString(gap(i, shown))
-	}
-	for r, row := range t.Rows {
+	line := func(row int, cells func(column int) string) {
+		var parts []string
 		for i, c := range shown {
-			cell := t.pad(row[c], c, width[c], i == len(shown)-1)
-			if t.Paint != nil {
-				cell = t.Paint(s, r, c, cell)
+			part := t.pad(cells(c), c, width[c], i == len(shown)-1)
+			switch {
+			case row < 0:
+				part = s.Bold(part)
+			case t.Paint != nil:
+				part = t.Paint(s, row, c, part)
 			}
-			b.WriteString(cell)
-			b.WriteString(gap(i, shown))
+			parts = append(parts, part)
 		}
+		b.WriteString(strings.TrimRight(strings.Join(parts, "  "), " ") + "\n")
+	}
+	line(-1, func(c int) string { return t.Columns[c].Title })
+	for r, row := range t.Rows {
+		line(r, func(c int) string { return row[c] })
 	}
 	if _, err := io.WriteString(w, b.String()); err != nil {
 		return fmt.Errorf("write the table: %w", err)
@@ -121,37 +76,4 @@ func (t *Table) pad(cell string, column, width int, last bool) string {
 		return cell
 	}
 	return cell + fill
-}
-
-func gap(i int, shown []int) string {
-	if i == len(shown)-1 {
-		return "\n"
-	}
-	return "  "
-}
-
-// Encode writes a value as JSON, indented, or as YAML with the same names.
-func Encode(w io.Writer, f Format, value any) error {
-	out, err := json.MarshalIndent(value, "", "  ")
-	if err != nil {
-		return fmt.Errorf("encode the output: %w", err)
-	}
-	out = append(out, '\n')
-	if f == YAML {
-		if out, err = yaml.JSONToYAML(out); err != nil {
-			return fmt.Errorf("encode the output as YAML: %w", err)
-		}
-	}
-	if _, err := w.Write(out); err != nil {
-		return fmt.Errorf("write the output: %w", err)
-	}
-	return nil
-}
-
-// Show writes a value in the format chosen: the table for people, the value itself for programs.
-func Show(w io.Writer, s Style, f Format, value any, table func() *Table) error {
-	if f == JSON || f == YAML {
-		return Encode(w, f, value)
-	}
-	return table().Write(w, s, f == Wide)
 }

@@ -57,7 +57,7 @@ func open(path string) (*os.File, error) {
 		return nil, fmt.Errorf("read %s: %w", path, ErrLink)
 	}
 	if err != nil {
-		return nil, fmt.Errorf("read a file: %w", err) // a PathError, which names the file
+		return nil, err // names the call and the file
 	}
 	return f, nil
 }
@@ -85,7 +85,7 @@ func readOpen(f *os.File, path string, limit int64) ([]byte, error) {
 func Create(path string, data []byte, mode os.FileMode) error {
 	f, err := os.OpenFile(path, os.O_WRONLY|os.O_CREATE|os.O_EXCL, mode)
 	if err != nil {
-		return fmt.Errorf("create a file: %w", err)
+		return err // names the call and the file
 	}
 	if err := fill(f, data, mode); err != nil {
 		return errors.Join(fmt.Errorf("create %s: %w", path, err), os.Remove(path))
@@ -134,7 +134,7 @@ func syncDir(dir string) error {
 // for one that is not.
 func SecretDir(path string) error {
 	if err := os.MkdirAll(filepath.Dir(path), 0o755); err != nil {
-		return fmt.Errorf("make a directory: %w", err)
+		return err // names the call and the directory
 	}
 	err := os.Mkdir(path, 0o700)
 	if err == nil {
@@ -143,11 +143,11 @@ func SecretDir(path string) error {
 	info, statErr := os.Lstat(path)
 	switch {
 	case statErr != nil:
-		return fmt.Errorf("make a directory: %w", err)
+		return err
 	case info.Mode()&os.ModeSymlink != 0:
 		return fmt.Errorf("directory %s: %w", path, ErrLink)
 	case !info.IsDir():
-		return fmt.Errorf("make a directory: %w", err)
+		return err
 	case info.Mode().Perm()&0o077 != 0:
 		return fmt.Errorf("directory %s: %w", path, ErrExposed)
 	}

@@ -51,7 +51,9 @@ func (r *Ruleset) write(b *bytes.Buffer) {
 	}
 }
 
-// write puts eight elements on a line.
+// perLine is how many elements of a set stand on a line: eight IPv4 prefixes take about 120 characters.
+const perLine = 8
+
 func (s *set) write(b *bytes.Buffer) {
 	name, _, _ := s.kind.properties()
 	fmt.Fprintf(b, "\n\tset %s {\n\t\ttype %s\n", s.name, name)
@@ -64,14 +66,14 @@ func (s *set) write(b *bytes.Buffer) {
 			if i > 0 {
 				b.WriteByte(',')
 			}
-			if i%8 == 0 {
+			if i > 0 && i%perLine == 0 {
 				b.WriteString("\n\t\t\t")
 			} else {
 				b.WriteByte(' ')
 			}
 			b.WriteString(e.text(s.kind))
 		}
-		b.WriteString("\n\t\t}\n")
+		b.WriteString(" }\n")
 	}
 	b.WriteString("\t}\n")
 }

@@ -198,7 +198,7 @@ func (b *builder) dropRest(why string) rule {
 	return rule{statements: []statement{b.counter(prefixDropped + why), verdict{code: drop}}}
 }
 
-// ruleset puts the chains together. A chain stands before those that lead to it.
+// ruleset puts the chains together, in the order in which a packet meets them.
 func (b *builder) ruleset(guard []rule) *Ruleset {
 	from := device{set: b.devices}
 	into := device{out: true, set: b.devices}
@@ -208,18 +208,6 @@ func (b *builder) ruleset(guard []rule) *Ruleset {
 	one := func(statements ...statement) rule { return rule{statements: statements} }
 	established := one(state{stateEstablished | stateRelated, "established,related"}, verdict{code: accept})
 	r := &Ruleset{chains: []chain{
-		direction("outbound", plan.Out),
-		direction("inbound", plan.In),
-		direction("transit", plan.Transit),
-		{name: "crossing", rules: []rule{
-			one(clamp{}),
-			established,
-			one(state{stateInvalid, "invalid"}, b.counter(prefixDropped+"invalid"), verdict{code: drop}),
-			one(from, into, gotoChain("transit")),
-			one(from, gotoChain("inbound")),
-			one(gotoChain("outbound")),
-		}},
-		{name: "to_gateway", rules: append(append([]rule{established}, icmpToGateway()...), b.dropRest("input"))},
 		{
 			name: "forward", hook: &hook{unix.NF_INET_FORWARD, "forward", 0, accept, "filter"},
 			rules: append(guard, one(from, gotoChain("crossing")), one(into, gotoChain("crossing"))),
@@ -228,6 +216,18 @@ func (b *builder) ruleset(guard []rule) *Ruleset {
 			name: "input", hook: &hook{unix.NF_INET_LOCAL_IN, "input", 0, accept, "filter"},
 			rules: []rule{one(from, gotoChain("to_gateway"))},
 		},
+		{name: "crossing", rules: []rule{
+			one(clamp{}),
+			established,
+			one(state{stateInvalid, "invalid"}, b.counter(prefixDropped+"invalid"), verdict{code: drop}),
+			one(from, into, gotoChain("transit")),
+			one(from, gotoChain("inbound")),
+			one(gotoChain("outbound")),
+		}},
+		direction("outbound", plan.Out),
+		direction("inbound", plan.In),
+		direction("transit", plan.Transit),
+		{name: "to_gateway", rules: append(append([]rule{established}, icmpToGateway()...), b.dropRest("input"))},
 	}}
 	r.sets, r.counters = b.sets, b.counters
 	r.seal()

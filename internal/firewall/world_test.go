@@ -33,6 +33,7 @@ type world struct {
 	wires map[string]*wire
 	fw    *Client
 	seen  map[uint32]string // mark → the interface by which the packet left
+	sent  map[uint32]packet
 	last  map[string][]byte // the last packet that left each interface
 	mark  uint32
 }
@@ -41,7 +42,7 @@ type world struct {
 func newWorld(tb testing.TB) *world {
 	tb.Helper()
 	nstest.Enter(tb)
-	w := &world{tb: tb, wires: map[string]*wire{}, fw: New(), seen: map[uint32]string{}, last: map[string][]byte{}}
+	w := &world{tb: tb, wires: map[string]*wire{}, fw: New(), seen: map[uint32]string{}, sent: map[uint32]packet{}, last: map[string][]byte{}}
 	tb.Cleanup(func() { _ = w.fw.Close() })
 	for _, key := range []string{"ipv4/ip_forward", "ipv6/conf/all/forwarding"} {
 		w.sysctl(key, "1")
@@ -123,6 +124,7 @@ func (w *world) send(from string, p packet) uint32 {
 	w.tb.Helper()
 	w.mark++
 	p.mark = w.mark
+	w.sent[p.mark] = p
 	w.inject(from, p.bytes())
 	return p.mark
 }
@@ -151,13 +153,13 @@ func (w *world) collect() {
 			if err != nil {
 				break
 			}
-			if n < 24 {
+			if n < 24 || buf[0]>>4 == 6 && n < 44 {
 				continue
 			}
 			data := bytes.Clone(buf[:n])
 			w.last[wire.name] = data
 			mark := uint32(data[n-4])<<24 | uint32(data[n-3])<<16 | uint32(data[n-2])<<8 | uint32(data[n-1])
-			if mark != 0 && mark <= w.mark {
+			if p, ok := w.sent[mark]; ok && bytes.Contains(data[:min(n, 40)], append(p.src.AsSlice(), p.dst.AsSlice()...)) { // no error that quotes it
 				w.seen[mark] = wire.name
 			}
 		}

@@ -1,0 +1,59 @@
+package build_test
+
+import (
+	"os/exec"
+	"slices"
+	"strings"
+	"testing"
+)
+
+// The layers hold through every import of an import; the linter sees only the first. What a package of the module may lead to,
+// beside itself and what stands before it:
+func TestLayers(t *testing.T) {
+	words := []string{"fabric", "key", "diag", "prefixes"}
+	thought := []string{"intent", "plan", "state", "compile", "verify", "reach", "export"}
+	for _, layer := range []struct {
+		name     string
+		packages []string
+		may      []string
+	}{
+		{"words", words, words},
+		{"thought", thought, slices.Concat(words, thought)},
+		{"a hand", []string{"wireguard"}, slices.Concat(words, []string{"plan"})},
+		{"a hand", []string{"route"}, slices.Concat(words, []string{"plan"})},
+		{"a hand", []string{"firewall"}, slices.Concat(words, []string{"plan"})},
+		{"a hand", []string{"tune"}, slices.Concat(words, []string{"plan"})},
+	} {
+		for _, name := range layer.packages {
+			for _, dep := range deps(t, "ropeway/internal/"+name) {
+				inside, ours := strings.CutPrefix(dep, "ropeway/internal/")
+				if ours && inside != name && !slices.Contains(layer.may, inside) {
+					t.Errorf("%s (%s) leads to %s", name, layer.name, inside)
+				}
+			}
+		}
+	}
+}
+
+// A gateway's agent is small, and knows nothing but its own plan.
+func TestTheAgentStaysSmall(t *testing.T) {
+	for _, dep := range deps(t, "ropeway/cmd/ropeway-gateway") {
+		for _, never := range []string{
+			"k8s.io/", "sigs.k8s.io/", "github.com/aws/", "github.com/Azure/", "cloud.google.com/", "gocloud.dev/", "go.etcd.io/",
+			"ropeway/internal/intent", "ropeway/internal/compile", "ropeway/internal/verify", "ropeway/internal/lab",
+		} {
+			if strings.HasPrefix(dep, never) {
+				t.Errorf("ropeway-gateway links %s", dep)
+			}
+		}
+	}
+}
+
+func deps(t *testing.T, pkg string) []string {
+	t.Helper()
+	out, err := exec.CommandContext(t.Context(), "go", "list", "-deps", pkg).Output()
+	if err != nil {
+		t.Fatalf("list what %s imports: %v", pkg, err)
+	}
+	return strings.Fields(string(out))
+}

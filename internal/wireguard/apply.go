@@ -79,7 +79,7 @@ func (c *Client) Remove(ctx context.Context) ([]Change, error) { return c.Apply(
 
 // A job is one device on its way to what is wanted.
 type job struct {
-	want    plan.Device // with addresses in place of names
+	want    plan.Device // with the public key, and with addresses in place of names where they have been found
 	private key.Private
 	link    link
 	backend Backend
@@ -89,45 +89,43 @@ type job struct {
 }
 
 // applyDevice makes one device what is wanted; there is nil where it does not exist.
-func (c *Client) applyDevice(ctx context.Context, want plan.Device, there *link, keys Keys) ([]Change, error) {
+func (c *Client) applyDevice(ctx context.Context, want plan.Device, there *link, keys Keys) (done []Change, err error) {
 	private, err := keys(want.Name)
 	if err != nil {
 		return nil, fmt.Errorf("private key: %w", err)
 	}
-	want, unresolved := c.names.resolve(ctx, want)
 	j := &job{want: want, private: private, known: c.settledOf(want.Name)}
-	own := private.Public()
-	if !want.PublicKey.IsZero() && want.PublicKey != own {
-		return nil, check(&want, own)
-	}
-	j.want.PublicKey = own
-
-	change, narrow := j.known.narrow(&j.want)
-	if !narrow || there == nil {
-		if err := check(&j.want, own); err != nil {
+	j.want.PublicKey = j.known.public(private)
+	defer func() {
+		if j.control != nil {
+			_ = j.control.close()
+		}
+	}()
+	if there != nil {
+		j.link = *there
+		if j.control, j.backend, err = c.open(ctx, *there); err != nil {
 			return nil, err
 		}
+		if done, ok, err := c.applyDelta(ctx, j, want); ok || err != nil {
+			return done, err
+		}
 	}
-	var done []Change
+	if err := check(&want, j.want.PublicKey); err != nil {
+		return nil, err
+	}
 	if there == nil {
 		if err := c.create(ctx, j); err != nil {
 			return nil, err
 		}
 		done = append(done, Change{Op: CreateDevice, Device: want.Name})
-	} else if j.control, j.backend, err = c.open(ctx, *there); err != nil {
-		return nil, err
-	} else {
-		j.link = *there
 	}
-	defer func() { _ = j.control.close() }()
-
-	if narrow && there != nil {
-		changes, ok, err := c.applyDelta(ctx, j, change)
-		if ok || err != nil {
-			return changes, errors.Join(err, unresolved)
-		}
+	given := j.want
+	var unresolved error
+	j.want, unresolved = c.names.resolve(ctx, given)
+	changes, count, err := c.applyAll(ctx, j)
+	if err == nil && count != 0 {
+		j.known.settle(given, j.want.Peers, count)
 	}
-	changes, err := c.applyAll(ctx, j)
 	return append(done, changes...), errors.Join(err, unresolved)
 }
 
@@ -163,80 +161,110 @@ func (c *Client) create(ctx context.Context, j *job) error {
 	return nil
 }
 
-// applyAll reads the whole device, changes what differs, and reads it again.
-func (c *Client) applyAll(ctx context.Context, j *job) ([]Change, error) {
-	s, err := j.control.read(nil)
+// applyAll reads the whole device, changes what differs, and reads it again. It returns the device's count where that belongs to the state
+// that was read back: nobody else configured it meanwhile.
+func (c *Client) applyAll(ctx context.Context, j *job) (done []Change, count uint64, err error) {
+	s, err := j.control.read()
 	if err != nil {
-		return nil, err
+		return nil, 0, err
 	}
 	found := c.combine(s, j.backend, j.link)
 	changes := Diff([]plan.Device{j.want}, []Device{found})
 	if len(changes) == 0 {
-		j.known.settle(j.want, s.Count)
-		return nil, nil
+		return nil, s.Count, nil
 	}
-	done, err := j.carryOut(ctx, changes, &found)
+	if done, err = j.carryOut(ctx, changes, &found); err != nil {
+		return done, 0, err
+	}
+	after, err := j.control.read()
 	if err != nil {
-		return done, err
+		return done, 0, fmt.Errorf("read back: %w", err)
 	}
-	after, err := j.control.read(nil)
-	if err != nil {
-		return done, fmt.Errorf("read back: %w", err)
+	if err := c.readBack(j, after, j.want, changes); err != nil {
+		return done, 0, err
 	}
-	if err := c.readBack(j, after, j.want); err != nil {
-		return done, err
+	if after.Count != s.Count+j.writes {
+		return done, 0, nil
 	}
-	if s.Count != 0 && after.Count == s.Count+j.writes { // nobody else configured it meanwhile
-		j.known.settle(j.want, after.Count)
-	}
-	return done, nil
+	return done, after.Count, nil
 }
 
-// applyDelta reads, changes and reads back only the peers of a delta. It returns false, and has done nothing, where somebody else has configured
-// the device.
-func (c *Client) applyDelta(ctx context.Context, j *job, d delta) (done []Change, ok bool, err error) {
-	s, err := j.control.read(d.keys)
-	if err != nil || s.Count != j.known.count {
-		return nil, false, err
+// applyDelta sends only what the new plan changes, in one message that the device carries out if nobody else has configured it, and answers with
+// what became of those peers. It returns ok false, and has done nothing, where the device has to be read whole.
+func (c *Client) applyDelta(ctx context.Context, j *job, given plan.Device) (done []Change, ok bool, err error) {
+	if !given.PublicKey.IsZero() && given.PublicKey != j.want.PublicKey {
+		return nil, false, nil // check tells
 	}
-	want := j.want
-	want.Peers = d.after
-	s.PublicKey, s.ListenPort = j.known.plan.PublicKey, j.known.plan.ListenPort
-	found := c.combine(s, j.backend, j.link)
-	changes := Diff([]plan.Device{want}, []Device{found})
-	if len(changes) > 0 {
-		if done, err = j.carryOut(ctx, changes, &found); err != nil {
-			return done, true, err
-		}
-		after, err := j.control.read(d.keys)
-		if err != nil {
-			return done, true, fmt.Errorf("read back: %w", err)
-		}
-		after.PublicKey, after.ListenPort = j.want.PublicKey, j.want.ListenPort
-		if err := c.readBack(j, after, want); err != nil {
-			return done, true, err
-		}
-		if after.Count != s.Count+j.writes {
-			j.known.forget()
-			return done, true, nil
-		}
-		s.Count = after.Count
+	again, failed := c.names.again(j.known.named, j.known.set)
+	d, ok := j.known.narrow(&j.want, again)
+	if !ok {
+		return nil, false, nil
 	}
-	j.known.settleDelta(j.want, d, s.Count)
-	return done, true, nil
+	part := j.want
+	part.Peers = d.after
+	part, unresolved := c.names.resolve(ctx, part)
+	found := c.combine(j.known.expected(&d), j.backend, j.link)
+	changes := Diff([]plan.Device{part}, []Device{found})
+	peers, others := split(changes)
+	list := sections(peers)
+	if len(list) > peersPerWrite {
+		return nil, false, nil
+	}
+	after, err := j.control.change(j.known.count, withUntouched(list, d.keys()))
+	if errors.Is(err, errCount) {
+		return nil, false, nil
+	}
+	if err != nil {
+		return nil, true, fmt.Errorf("configure the peers: %w", err)
+	}
+	j.remember(peers)
+	if done, err = j.carryOut(ctx, others, &found); err != nil {
+		return append(peers, done...), true, err
+	}
+	after.PublicKey, after.ListenPort = j.want.PublicKey, j.want.ListenPort
+	if err := c.readBack(j, after, part, changes); err != nil {
+		return changes, true, err
+	}
+	j.known.settleDelta(j.want, d, after.Count+j.writes)
+	return changes, true, errors.Join(append(failed, unresolved)...)
+}
+
+// split parts the changes of peers from those of the device and its interface.
+func split(changes []Change) (peers, others []Change) {
+	for _, c := range changes {
+		if c.Peer != nil {
+			peers = append(peers, c)
+		} else {
+			others = append(others, c)
+		}
+	}
+	return peers, others
+}
+
+// withUntouched appends sections that change nothing, so that the device tells about those peers too: such as one whose prefix passes to another.
+func withUntouched(list []section, keys []key.Public) []section {
+	for _, k := range keys {
+		if !slices.ContainsFunc(list, func(s section) bool { return s.PublicKey == k }) {
+			list = append(list, section{PublicKey: k, UpdateOnly: true})
+		}
+	}
+	return list
 }
 
 // readBack compares what was made with what was wanted.
-func (c *Client) readBack(j *job, s status, want plan.Device) error {
-	all, err := links()
-	if err != nil {
-		return fmt.Errorf("read back: %w", err)
+func (c *Client) readBack(j *job, s status, want plan.Device, changes []Change) error {
+	if slices.ContainsFunc(changes, func(c Change) bool { return c.Peer == nil }) { // the interface may have changed too
+		found, err := links()
+		if err != nil {
+			return fmt.Errorf("read back: %w", err)
+		}
+		at := slices.IndexFunc(found, func(l link) bool { return l.Index == j.link.Index })
+		if at < 0 {
+			return errors.New("read back: the device is gone again")
+		}
+		j.link = found[at]
 	}
-	at := slices.IndexFunc(all, func(l link) bool { return l.Index == j.link.Index })
-	if at < 0 {
-		return errors.New("read back: the device is gone again")
-	}
-	left := Diff([]plan.Device{want}, []Device{c.combine(s, j.backend, all[at])})
+	left := Diff([]plan.Device{want}, []Device{c.combine(s, j.backend, j.link)})
 	if len(left) == 0 {
 		return nil
 	}

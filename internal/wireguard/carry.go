@@ -109,19 +109,20 @@ func (j *job) write(c config) error {
 	return j.control.write(c)
 }
 
-// writePeers sends changes of peers and remembers the endpoints that it set.
+// writePeers sends changes of peers.
 func (j *job) writePeers(ctx context.Context, changes []Change) error {
-	list, err := sections(changes)
-	if err != nil {
-		return err
+	err := inPieces(ctx, sections(changes), j.write)
+	if err == nil {
+		j.remember(changes)
 	}
-	if err := inPieces(ctx, list, j.write); err != nil {
-		return err
-	}
+	return err
+}
+
+// remember keeps the endpoints that were set.
+func (j *job) remember(changes []Change) {
 	for _, c := range changes {
 		if c.Peer.Endpoint.IsValid() {
 			j.known.set[c.Peer.PublicKey] = c.Peer.Endpoint
 		}
 	}
-	return nil
 }

@@ -2,6 +2,8 @@ package wireguard
 
 import (
 	"context"
+	"crypto/rand"
+	"errors"
 	"net/netip"
 	"time"
 
@@ -10,15 +12,20 @@ import (
 
 // A control speaks to one WireGuard device: through its socket, or through the kernel.
 type control interface {
-	// read returns what the device says of itself and of the peers named; nil names all of them. Peers that it has not are not in
-	// the answer. PublicKey and ListenPort are known only where all peers are asked for.
-	read(only []key.Public) (status, error)
+	// read returns what the device says of itself.
+	read() (status, error)
 	// write configures the device. It may have done a part of it when it fails.
 	write(config) error
+	// change configures peers in the order given, where the device's count is still that, and returns what it says of them afterwards (and nothing of
+	// the rest of itself). Where the count is another one it does nothing and returns errCount.
+	change(count uint64, peers []section) (status, error)
 	// start makes sure that the device has its UDP port. The interface must be up.
 	start() error
 	close() error
 }
+
+// errCount means that somebody else has configured the device, or that it does not count.
+var errCount = errors.New("the device was configured by somebody else")
 
 // A status is what a device says of itself.
 type status struct {
@@ -39,7 +46,7 @@ type config struct {
 // A section configures one peer. AllowedIPs are added, and taken from any other peer that has them.
 type section struct {
 	PublicKey  key.Public
-	Remove     bool
+	Remove     bool // after it has taken AllowedIPs
 	UpdateOnly bool // leave a peer alone that is not there
 	Endpoint   netip.AddrPort
 	Keepalive  *int
@@ -54,9 +61,9 @@ const peersPerWrite = 256
 // without a gap; then what is dropped; peers that go come last.
 //
 // WireGuard can replace a peer's prefixes, or add to them, but not take one away (the kernel learnt it in Linux 6.16). Replacing would leave the
-// peer without the prefixes that stay for a moment. So the prefixes to drop are given to a peer that exists for this alone, under a key
-// that nobody holds, and is removed with them.
-func sections(changes []Change) ([]section, error) {
+// peer without the prefixes that stay for a moment. So the prefixes to drop are given to a peer that exists for this alone, under a
+// random public key, and is removed with them.
+func sections(changes []Change) []section {
 	var out, last []section
 	var drop []netip.Prefix
 	for _, c := range changes {
@@ -73,14 +80,12 @@ func sections(changes []Change) ([]section, error) {
 		}
 	}
 	if len(drop) > 0 {
-		nobody, err := key.NewPrivate()
-		if err != nil {
-			return nil, err
-		}
-		k := nobody.Public()
-		out = append(out, section{PublicKey: k, AllowedIPs: drop}, section{PublicKey: k, Remove: true})
+		var nobody [key.Size]byte
+		_, _ = rand.Read(nobody[:]) // it never fails
+		k := key.PublicFromBytes(nobody)
+		out = append(out, section{PublicKey: k, AllowedIPs: drop, Remove: true})
 	}
-	return append(out, last...), nil
+	return append(out, last...)
 }
 
 // inPieces writes sections in bounded pieces.

@@ -5,7 +5,6 @@ import (
 	"fmt"
 	"net"
 	"net/netip"
-	"slices"
 	"time"
 
 	"golang.zx2c4.com/wireguard/wgctrl"
@@ -33,7 +32,7 @@ func (k *kernelDevice) close() error { return k.client.Close() }
 // start has nothing to do: the kernel binds the port when the interface goes up, and says so when it cannot.
 func (k *kernelDevice) start() error { return nil }
 
-func (k *kernelDevice) read(only []key.Public) (status, error) {
+func (k *kernelDevice) read() (status, error) {
 	d, err := k.client.Device(k.name)
 	if err != nil {
 		return status{}, fmt.Errorf("read the device: %w", err)
@@ -43,9 +42,7 @@ func (k *kernelDevice) read(only []key.Public) (status, error) {
 		s.PublicKey = key.PublicFromBytes(d.PublicKey)
 	}
 	for i := range d.Peers {
-		if k := key.PublicFromBytes(d.Peers[i].PublicKey); only == nil || slices.Contains(only, k) {
-			s.Peers = append(s.Peers, kernelPeer(&d.Peers[i]))
-		}
+		s.Peers = append(s.Peers, kernelPeer(&d.Peers[i]))
 	}
 	finish(s.Peers, time.Now())
 	return s, nil
@@ -71,6 +68,9 @@ func kernelPeer(p *wgtypes.Peer) Peer {
 	return out
 }
 
+// change has no count to go by.
+func (k *kernelDevice) change(uint64, []section) (status, error) { return status{}, errCount }
+
 func (k *kernelDevice) write(c config) error {
 	var cfg wgtypes.Config
 	if c.Private != nil {
@@ -82,7 +82,13 @@ func (k *kernelDevice) write(c config) error {
 		cfg.ListenPort = &port
 	}
 	for i := range c.Peers {
-		cfg.Peers = append(cfg.Peers, kernelConfig(&c.Peers[i]))
+		s := c.Peers[i]
+		if s.Remove && len(s.AllowedIPs) > 0 { // the kernel removes a peer before it looks at anything else
+			s.Remove = false
+			cfg.Peers = append(cfg.Peers, kernelConfig(&s))
+			s = section{PublicKey: s.PublicKey, Remove: true}
+		}
+		cfg.Peers = append(cfg.Peers, kernelConfig(&s))
 	}
 	if err := k.client.ConfigureDevice(k.name, cfg); err != nil {
 		return fmt.Errorf("configure the device: %w", plainError(err))

@@ -66,7 +66,7 @@ func (c *Client) observe(ctx context.Context, l link) (Device, error) {
 
 // readDevice reads all of a device.
 func (c *Client) readDevice(ctl control, backend Backend, l link) (Device, error) {
-	s, err := ctl.read(nil)
+	s, err := ctl.read()
 	if err != nil {
 		return Device{}, err
 	}

@@ -67,7 +67,7 @@ func (c *Client) refreshDevice(ctx context.Context, want plan.Device, l link) ([
 		return nil, err
 	}
 	defer func() { _ = ctl.close() }()
-	s, err := ctl.read(nil)
+	s, err := ctl.read()
 	if err != nil {
 		return nil, err
 	}
@@ -94,7 +94,7 @@ func (c *Client) refreshDevice(ctx context.Context, want plan.Device, l link) ([
 func staleNames(want *plan.Device, have *Device) []string {
 	var out []string
 	for _, p := range want.Peers {
-		if _, literal := p.Endpoint.Addr(); literal || p.Endpoint.IsZero() {
+		if !named(p) {
 			continue
 		}
 		i := slices.IndexFunc(have.Peers, func(h Peer) bool { return h.PublicKey == p.PublicKey })

@@ -11,6 +11,7 @@ import (
 	"time"
 
 	"ropeway/internal/fabric"
+	"ropeway/internal/key"
 	"ropeway/internal/plan"
 )
 
@@ -51,7 +52,7 @@ func newResolver(lookup Lookup) resolver {
 func (r *resolver) resolve(ctx context.Context, d plan.Device) (plan.Device, error) {
 	var names []string
 	for _, p := range d.Peers {
-		if _, literal := p.Endpoint.Addr(); !literal && !p.Endpoint.IsZero() && !p.PublicKey.IsZero() {
+		if named(p) && !p.PublicKey.IsZero() {
 			names = append(names, p.Endpoint.Host)
 		}
 	}
@@ -75,6 +76,29 @@ func (r *resolver) resolve(ctx context.Context, d plan.Device) (plan.Device, err
 		d.Peers[i] = &changed
 	}
 	return d, errors.Join(errs...)
+}
+
+// named tells whether a peer's endpoint is a DNS name.
+func named(p *plan.Peer) bool {
+	if p.Endpoint.IsZero() {
+		return false
+	}
+	_, literal := p.Endpoint.Addr()
+	return !literal
+}
+
+// again returns those peers whose endpoint's name now means something else than what was set, or may after a failure; and the failures.
+func (r *resolver) again(peers []*plan.Peer, set map[key.Public]netip.AddrPort) (out []*plan.Peer, errs []error) {
+	now := time.Now()
+	for _, p := range peers {
+		switch a, known := r.cache[p.Endpoint.Host]; {
+		case known && a.err != nil && now.Before(a.until):
+			errs = append(errs, fmt.Errorf("peer %s: %w", p.Gateway, a.err))
+		case !known || a.err != nil || set[p.PublicKey] != netip.AddrPortFrom(a.addr, p.Endpoint.Port):
+			out = append(out, p)
+		}
+	}
+	return out, errs
 }
 
 // renew asks again for a name. Where it has several addresses the next one gets its turn.

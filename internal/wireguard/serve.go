@@ -9,6 +9,7 @@ import (
 	"io"
 	"net"
 	"os"
+	"strconv"
 	"strings"
 	"sync"
 	"time"
@@ -172,36 +173,49 @@ func (s *server) answer(out *bytes.Buffer, op, body string) error {
 	case opSet:
 		s.mu.Lock()
 		defer s.mu.Unlock()
-		s.count++
-		return s.dev.IpcSetOperation(strings.NewReader(body))
-	case opPeers:
+		return s.set(body)
+	case opAll:
 		s.mu.RLock()
 		defer s.mu.RUnlock()
 		fmt.Fprintf(out, "ropeway_count=%d\nropeway_offload=%s\n", s.count, s.offload)
-		return s.peers(out, body)
+		return s.dev.IpcGetOperation(out)
 	case opStart:
 		return s.dev.Up()
+	}
+	if number, ok := strings.CutPrefix(op, opChange); ok {
+		return s.change(out, number, body)
 	}
 	return errUnknownOp
 }
 
-// peers tells about the peers that body names, or about the device and all of them.
-func (s *server) peers(out *bytes.Buffer, body string) error {
-	if body == allPeers {
-		return s.dev.IpcGetOperation(out)
+// set configures the device. The lock must be held. A configuration that fails may have done a part, and counts.
+func (s *server) set(body string) error {
+	s.count++
+	return s.dev.IpcSetOperation(strings.NewReader(body))
+}
+
+// change sets only where nobody else has since the count that the other end knows, and tells what became of the peers that it named. Without any it
+// only compares the count.
+func (s *server) change(out *bytes.Buffer, number, body string) error {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if number != strconv.FormatUint(s.count, 10) {
+		return unix.ESTALE
 	}
-	only := map[string]bool{}
-	for line := range strings.Lines(body) {
-		value, ok := strings.CutPrefix(strings.TrimSuffix(line, "\n"), "public_key=")
-		if _, err := parseHexKey([]byte(value)); !ok || err != nil {
-			return unix.EINVAL
+	named, err := peersIn(body)
+	if err != nil {
+		return err
+	}
+	if body != "" {
+		if err := s.set(body); err != nil {
+			return err
 		}
-		only[value] = true
 	}
-	if s.inside == nil {
-		return s.filter(out, only)
+	fmt.Fprintf(out, "ropeway_count=%d\n", s.count)
+	if s.inside == nil && len(named) > 0 {
+		return s.filter(out, named)
 	}
-	for value := range only {
+	for value := range named {
 		var k device.NoisePublicKey
 		if err := k.FromHex(value); err != nil {
 			return unix.EINVAL
@@ -209,6 +223,22 @@ func (s *server) peers(out *bytes.Buffer, body string) error {
 		s.inside.describe(out, k)
 	}
 	return nil
+}
+
+// peersIn returns the keys, in hex, of the peers that the lines of a set operation are about.
+func peersIn(body string) (map[string]bool, error) {
+	named := map[string]bool{}
+	for line := range strings.Lines(body) {
+		if value, ok := strings.CutPrefix(strings.TrimSuffix(line, "\n"), "public_key="); ok {
+			if _, err := parseHexKey([]byte(value)); err != nil {
+				return nil, unix.EINVAL
+			}
+			named[strings.ToLower(value)] = true
+		} else if len(named) == 0 {
+			return nil, unix.EINVAL // about the device, which the answer would not tell
+		}
+	}
+	return named, nil
 }
 
 // filter tells about some peers the slow way: out of what the device says of all.

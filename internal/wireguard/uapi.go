@@ -23,12 +23,11 @@ import (
 // What a control socket is asked. Get and set are WireGuard's cross-platform protocol, which wg(8) speaks too; the others are
 // RunDevice's own, and a stock wireguard-go ends the connection when it reads them.
 const (
-	opGet   = "get=1"
-	opSet   = "set=1"
-	opPeers = "ropeway_peers=1" // then public_key lines, or allPeers; answered by count, offload and what get says of those peers
-	opStart = "ropeway_start=1"
-
-	allPeers = "all=true\n"
+	opGet    = "get=1"
+	opSet    = "set=1"
+	opAll    = "ropeway_all=1"   // answered by count, offload and what get says
+	opStart  = "ropeway_start=1" // goes up, and tells why it cannot
+	opChange = "ropeway_change=" // then the count, and on further lines what set takes about peers; answered by count and what get says of those peers
 )
 
 // deadline bounds one conversation with a device. Configuring 10,000 peers takes about 3 s on a busy machine.
@@ -104,9 +103,9 @@ func errnoError(n int) error {
 	return fmt.Errorf("the device refused: %w", syscall.Errno(n))
 }
 
-func (s *socket) read(only []key.Public) (status, error) {
+func (s *socket) read() (status, error) {
 	if !s.stock {
-		st, err := s.readAs(opPeers, only)
+		st, err := s.ask([]byte(opAll + "\n\n"))
 		if !errors.Is(err, io.EOF) {
 			return st, err
 		}
@@ -116,27 +115,30 @@ func (s *socket) read(only []key.Public) (status, error) {
 			return status{}, err
 		}
 	}
-	st, err := s.readAs(opGet, nil)
-	if only != nil {
-		st.Peers = slices.DeleteFunc(st.Peers, func(p Peer) bool { return !slices.Contains(only, p.PublicKey) })
-	}
-	return st, err
+	return s.ask([]byte(opGet + "\n\n"))
 }
 
-func (s *socket) readAs(op string, only []key.Public) (status, error) {
-	request := append(make([]byte, 0, 32+80*len(only)), op...)
-	request = append(request, '\n')
-	if only == nil && op == opPeers {
-		request = append(request, allPeers...)
-	}
-	for _, k := range only {
-		request = appendKey(request, "public_key", k.Bytes())
-	}
-	p := parser{now: time.Now()}
-	if err := s.call(append(request, '\n'), p.line); err != nil {
+// ask sends an operation that is answered by peers.
+func (s *socket) ask(request []byte) (status, error) {
+	var p parser
+	if err := s.call(request, p.line); err != nil {
 		return status{}, err
 	}
-	return p.done(), nil
+	finish(p.status.Peers, time.Now())
+	return p.status, nil
+}
+
+func (s *socket) change(count uint64, peers []section) (status, error) {
+	request := strconv.AppendUint([]byte(opChange), count, 10)
+	request = append(request, '\n')
+	for i := range peers {
+		request = appendSection(request, &peers[i])
+	}
+	st, err := s.ask(append(request, '\n'))
+	if errors.Is(err, syscall.ESTALE) {
+		return status{}, errCount
+	}
+	return st, err
 }
 
 func (s *socket) write(c config) error { return s.call(appendConfig(nil, c), nil) }
@@ -168,9 +170,6 @@ func appendSection(b []byte, s *section) []byte {
 	if s.UpdateOnly {
 		b = append(b, "update_only=true\n"...)
 	}
-	if s.Remove {
-		return append(b, "remove=true\n"...)
-	}
 	if s.Endpoint.IsValid() {
 		b = append(s.Endpoint.AppendTo(append(b, "endpoint="...)), '\n')
 	}
@@ -179,6 +178,9 @@ func appendSection(b []byte, s *section) []byte {
 	}
 	for _, p := range s.AllowedIPs {
 		b = append(p.AppendTo(append(b, "allowed_ip="...)), '\n')
+	}
+	if s.Remove { // a device carries out the lines in their order
+		b = append(b, "remove=true\n"...)
 	}
 	return b
 }
@@ -189,10 +191,7 @@ func appendKey(b []byte, name string, k [key.Size]byte) []byte {
 }
 
 // A parser reads the lines of a get operation. Lines that it does not know are passed over.
-type parser struct {
-	status status
-	now    time.Time
-}
+type parser struct{ status status }
 
 func (p *parser) line(name, value []byte) error {
 	err := p.deviceLine(string(name), value)
@@ -266,11 +265,6 @@ func (p *parser) peerLine(peer *Peer, name string, value []byte) error {
 		return errOtherLine
 	}
 	return err
-}
-
-func (p *parser) done() status {
-	finish(p.status.Peers, p.now)
-	return p.status
 }
 
 // finish sorts peers and tells which are stale.

@@ -123,7 +123,7 @@ func (m *mention) sorts() []sort {
 		if len(out) == 0 {
 			name = "any protocol"
 		}
-		out = append(out, sort{name, fabric.Service{Protocol: fabric.UDP, First: m.freePort(), Last: m.freePort()}})
+		out = append(out, sort{name, m.unnamed()})
 	}
 	return out
 }
@@ -148,17 +148,19 @@ func elementary(services []fabric.Service, proto fabric.Protocol) []fabric.Servi
 	return out
 }
 
-// freePort returns a UDP port that no service names, or the last one.
-func (m *mention) freePort() uint16 {
-	port := uint16(1)
-	for _, s := range elementary(m.services, fabric.UDP) { // ascending
-		if port < s.First {
-			break
+// unnamed returns a service that no entry names: a port of UDP, or of TCP where they name all of UDP's, or else a ping.
+func (m *mention) unnamed() fabric.Service {
+	for _, proto := range []fabric.Protocol{fabric.UDP, fabric.TCP} {
+		port := 1
+		for _, s := range elementary(m.services, proto) { // ascending
+			if port < int(s.First) {
+				break
+			}
+			port = int(s.Last) + 1
 		}
-		if s.Last == 65535 {
-			return 65535
+		if port <= 65535 {
+			return fabric.Service{Protocol: proto, First: uint16(port), Last: uint16(port)}
 		}
-		port = s.Last + 1
 	}
-	return port
+	return fabric.Service{Protocol: fabric.ICMP}
 }

@@ -70,10 +70,7 @@ func NewPrivate() (Private, error) {
 	if err != nil {
 		return Private{}, fmt.Errorf("make a private key: %w", err)
 	}
-	var p Private
-	copy(p.b[:], k.Bytes())
-	p.clamp()
-	return p, nil
+	return Private{keep(clamp([Size]byte(k.Bytes())))}, nil
 }
 
 // ParsePrivate reads a key from base64, or returns ErrFormat.
@@ -82,20 +79,20 @@ func ParsePrivate(s string) (Private, error) {
 	if err != nil {
 		return Private{}, err
 	}
-	p := Private{secret{b: b}}
-	p.clamp()
-	return p, nil
+	return Private{keep(clamp(b))}, nil
 }
 
 // clamp sets the bits that X25519 fixes (RFC 7748, section 5), as wg(8) stores them.
-func (k *Private) clamp() {
-	k.b[0] &= 248
-	k.b[31] = k.b[31]&127 | 64
+func clamp(b [Size]byte) [Size]byte {
+	b[0] &= 248
+	b[31] = b[31]&127 | 64
+	return b
 }
 
 // Public returns the public half.
 func (k Private) Public() Public {
-	priv, err := ecdh.X25519().NewPrivateKey(k.b[:])
+	b := k.Reveal()
+	priv, err := ecdh.X25519().NewPrivateKey(b[:])
 	if err != nil { // 32 bytes are always a valid X25519 scalar
 		panic("key: " + err.Error())
 	}
@@ -108,20 +105,36 @@ type Preshared struct{ secret }
 // ParsePreshared reads a key from base64, or returns ErrFormat.
 func ParsePreshared(s string) (Preshared, error) {
 	b, err := parse(s)
-	return Preshared{secret{b: b}}, err
+	if err != nil {
+		return Preshared{}, err
+	}
+	return Preshared{keep(b)}, nil
 }
 
-// secret is what Private and Preshared share: bytes that do not print, marshal or compare with ==.
+// secret is what Private and Preshared share: bytes that do not print, marshal or compare with ==. They are behind a function, because
+// methods alone do not hide them: fmt and others print an unexported field of somebody else's struct without asking its methods.
 type secret struct {
-	_ [0]func() // not comparable: comparing secrets takes Equal
-	b [Size]byte
+	reveal func() [Size]byte
 }
+
+func keep(b [Size]byte) secret { return secret{func() [Size]byte { return b }} }
 
 // Reveal returns the 32 secret bytes, for the kernel, a device's socket or a key file of mode 0600, and nothing else.
-func (s secret) Reveal() [Size]byte { return s.b }
+func (s secret) Reveal() [Size]byte {
+	if s.reveal == nil {
+		return [Size]byte{}
+	}
+	return s.reveal()
+}
 
 // IsZero reports whether there is no key.
-func (s secret) IsZero() bool { return subtle.ConstantTimeCompare(s.b[:], make([]byte, Size)) == 1 }
+func (s secret) IsZero() bool { return equal(s, secret{}) }
+
+// equal compares in constant time.
+func equal(s, t secret) bool {
+	a, b := s.Reveal(), t.Reveal()
+	return subtle.ConstantTimeCompare(a[:], b[:]) == 1
+}
 
 const redacted = "(secret key)"
 
@@ -140,11 +153,12 @@ func (secret) MarshalText() ([]byte, error) { return nil, errSecret }
 func (secret) MarshalJSON() ([]byte, error) { return nil, errSecret }
 
 // Equal reports in constant time whether two private keys are the same.
-func (k Private) Equal(other Private) bool {
-	return subtle.ConstantTimeCompare(k.b[:], other.b[:]) == 1
-}
+func (k Private) Equal(other Private) bool { return equal(k.secret, other.secret) }
 
 func parse(s string) (b [Size]byte, err error) {
+	if len(s) != base64.StdEncoding.EncodedLen(Size) { // the decoder passes over line breaks
+		return b, ErrFormat
+	}
 	raw, err := base64.StdEncoding.Strict().DecodeString(s)
 	if err != nil || len(raw) != Size {
 		return b, ErrFormat

@@ -32,10 +32,7 @@ type Space struct {
 // Create makes a namespace and runs prepare inside it. It returns an error that is fs.ErrExist where the name is taken, and
 // leaves nothing where it fails.
 func Create(name string, prepare func() error) error {
-	if err := os.MkdirAll(Dir, 0o755); err != nil {
-		return fmt.Errorf("make the directory of namespaces: %w", err)
-	}
-	f, err := os.OpenFile(path(name), os.O_CREATE|os.O_EXCL|unix.O_NOFOLLOW, 0o444)
+	f, err := claim(name)
 	if err != nil {
 		return fmt.Errorf("name a namespace: %w", err)
 	}
@@ -55,6 +52,21 @@ func Create(name string, prepare func() error) error {
 		return errors.Join(err, Delete(name))
 	}
 	return nil
+}
+
+// claim makes the file of a name. It tries a few times, since somebody who tidies up may take an empty directory away between
+// making and using it.
+func claim(name string) (f *os.File, err error) {
+	for range 3 {
+		if err := os.MkdirAll(Dir, 0o755); err != nil {
+			return nil, err
+		}
+		f, err = os.OpenFile(path(name), os.O_CREATE|os.O_EXCL|unix.O_NOFOLLOW, 0o444)
+		if !errors.Is(err, fs.ErrNotExist) {
+			break
+		}
+	}
+	return f, err
 }
 
 // Open opens a namespace. It returns an error that is fs.ErrNotExist where there is none of that name.
@@ -131,9 +143,17 @@ func path(name string) string { return filepath.Join(Dir, name) }
 // own is the path of the calling thread's namespace.
 func own() string { return fmt.Sprintf("/proc/self/task/%d/ns/net", unix.Gettid()) }
 
-// inThread runs f on a thread of its own that may change its namespace, and puts the thread back.
+// inThread runs f on a thread of its own that may change its namespace, and puts the thread back. It spares the first thread of the
+// process: where that one is, others take the whole process to be.
 func inThread(f func() error) error {
 	runtime.LockOSThread()
+	if unix.Gettid() == unix.Getpid() {
+		done := make(chan error, 1)
+		go func() { done <- inThread(f) }() // on another thread, as this goroutine keeps the first
+		err := <-done
+		runtime.UnlockOSThread()
+		return err
+	}
 	home, err := os.Open(own())
 	if err != nil {
 		runtime.UnlockOSThread()

@@ -106,6 +106,9 @@ func TestStartHasItsOwnMounts(t *testing.T) {
 	if got, want := out.String(), "192.0.2.1 lab.example\nlo\n"; got != want {
 		t.Errorf("inside: %q, want %q", got, want)
 	}
+	if leader, _ := os.ReadFile(fmt.Sprintf("/proc/%d/mountinfo", os.Getpid())); bytes.Contains(leader, []byte(from)) {
+		t.Error("the first thread of the process took part")
+	}
 	if outside, _ := os.ReadFile("/etc/hosts"); bytes.Contains(outside, []byte("lab.example")) {
 		t.Error("the bind reached the machine")
 	}

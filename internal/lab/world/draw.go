@@ -134,17 +134,15 @@ func translated(g *intent.Gateway) bool { return !g.Endpoint.IsZero() && g.Endpo
 
 // direct gives a gateway a wire to the core.
 func (d *drawing) direct(g *intent.Gateway) {
-	outer := d.uplink(d.Space(g.Name), g)
-	core := d.Space(CoreSpace)
-	iface := core.Rules[len(core.Rules)-1].Interface
-	d.Edges = append(d.Edges, Edge{g.Name, g.Place.Name, CoreSpace, iface, outer})
+	iface, outer := d.uplink(d.Space(g.Name), g)
+	d.Edges = append(d.Edges, Edge{g.Name, g.Place.Name, CoreSpace, iface, iface, outer})
 }
 
 // box puts gateways behind a machine that translates their addresses to one that they share.
 func (d *drawing) box(group []*intent.Gateway) {
 	box := &Space{Name: boxOf(group[0].Name), Kind: NAT, Place: group[0].Place.Name}
 	d.Spaces = append(d.Spaces, box)
-	outer := d.uplink(box, group[0])
+	core, outer := d.uplink(box, group[0])
 	for i, g := range group {
 		iface := fmt.Sprintf("in%d", i+1)
 		ours, theirs := d.pool.both()
@@ -160,17 +158,18 @@ func (d *drawing) box(group []*intent.Gateway) {
 			f.Port, f.InnerPort = g.Endpoint.Port, g.Port
 		}
 		box.Forward = append(box.Forward, f)
-		d.Edges = append(d.Edges, Edge{g.Name, g.Place.Name, box.Name, iface, outer})
+		d.Edges = append(d.Edges, Edge{g.Name, g.Place.Name, box.Name, iface, core, outer})
 	}
 }
 
-// uplink wires a space to the core and returns the addresses that the world knows it by, one per family: its endpoint, and the
-// lab's own where it has none. A DNS name gets IPv6, since that is what its links' MTU was computed for.
-func (d *drawing) uplink(s *Space, g *intent.Gateway) []netip.Addr {
+// uplink wires a space to the core and returns the core's interface and the addresses that the world knows the space by, one per
+// family: its endpoint, and the lab's own where it has none. A DNS name gets IPv6, since that is what its links' MTU was
+// computed for.
+func (d *drawing) uplink(s *Space, g *intent.Gateway) (iface string, outer []netip.Addr) {
 	core := d.Space(CoreSpace)
-	iface := fmt.Sprintf("u%d", len(core.Rules)+1)
+	iface = fmt.Sprintf("u%d", len(core.Rules)+1)
 	ours, theirs := d.pool.both()
-	outer := slices.Clone(theirs)
+	outer = slices.Clone(theirs)
 	end := End{Space: s.Name, Interface: Uplink, Link: theirs}
 	if addr, ok := g.Endpoint.Addr(); ok {
 		outer[slices.IndexFunc(outer, func(a netip.Addr) bool { return family(a, addr) })] = addr
@@ -183,7 +182,7 @@ func (d *drawing) uplink(s *Space, g *intent.Gateway) []netip.Addr {
 	}
 	table := firstTable + slices.Index(d.in.Places, g.Place)
 	core.Rules = append(core.Rules, Rule{iface, table})
-	return outer
+	return iface, outer
 }
 
 // routers fills the route tables of places from the plan.

@@ -10,14 +10,16 @@ import (
 	"ropeway/internal/intent"
 )
 
-// Where the lab takes its own IPv4 addresses from, first choice first: ranges that no fabric should use before those that it
-// may. RFC 2544 (benchmarks), RFC 6598, RFC 1918, and class E, which Linux treats as unicast.
-var spare = []netip.Prefix{
-	netip.MustParsePrefix("198.18.0.0/15"),
-	netip.MustParsePrefix("100.64.0.0/10"),
-	netip.MustParsePrefix("172.16.0.0/12"),
-	netip.MustParsePrefix("10.0.0.0/8"),
-	netip.MustParsePrefix("240.0.0.0/5"),
+// spare returns where the lab takes its own IPv4 addresses from, first choice first: ranges that no fabric should use before those
+// that it may. RFC 2544 (benchmarks), RFC 6598, RFC 1918, and class E, which Linux treats as unicast.
+func spare() []netip.Prefix {
+	return []netip.Prefix{
+		netip.MustParsePrefix("198.18.0.0/15"),
+		netip.MustParsePrefix("100.64.0.0/10"),
+		netip.MustParsePrefix("172.16.0.0/12"),
+		netip.MustParsePrefix("10.0.0.0/8"),
+		netip.MustParsePrefix("240.0.0.0/5"),
+	}
 }
 
 const (
@@ -48,13 +50,13 @@ func newPool(in *intent.Fabric) (*pool, error) {
 	if !ok4 || !ok6 {
 		return nil, diag.Problem{Code: "RW5001", Severity: diag.Error, Subject: "fabric " + in.Name,
 			Message: "the fabric leaves no room for the addresses of the lab's own wires",
-			Hint:    fmt.Sprintf("leave one IPv4 /%d of %v alone", poolBits4, spare)}
+			Hint:    fmt.Sprintf("leave one IPv4 /%d of %v alone", poolBits4, spare())}
 	}
 	return &pool{four.Addr(), six.Addr()}, nil
 }
 
 func spare4(free func(netip.Prefix) bool) (netip.Prefix, bool) {
-	for _, wide := range spare {
+	for _, wide := range spare() {
 		for p := netip.PrefixFrom(wide.Addr(), poolBits4); wide.Contains(p.Addr()); p = after(p) {
 			if free(p) {
 				return p, true

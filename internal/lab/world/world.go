@@ -95,14 +95,15 @@ type Path struct {
 	MTU   int    `json:"mtu"`   // bytes, outer IP header included
 }
 
-// An Edge is where a gateway's packets meet the underlay: the interface of the first space on their way, and the addresses that
-// the rest of the world knows it by.
+// An Edge is where a gateway's packets meet the underlay: the interface of the first space on their way, the core's own on it, and
+// the addresses that the rest of the world knows the gateway by.
 type Edge struct {
 	Gateway   string       `json:"gateway"`
 	Place     string       `json:"place"`
 	Space     string       `json:"space"` // CoreSpace, or its box
 	Interface string       `json:"interface"`
-	Outer     []netip.Addr `json:"outer"`
+	Core      string       `json:"core"`
+	Outer     []netip.Addr `json:"outer"` // one per family
 }
 
 // Space returns the space of that name, or nil.

@@ -1,0 +1,257 @@
+package lab
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"net/netip"
+	"slices"
+	"time"
+
+	"golang.org/x/sys/unix"
+
+	"ropeway/internal/diag"
+	"ropeway/internal/lab/world"
+	"ropeway/internal/plan"
+)
+
+// A FaultKind says what is broken.
+type FaultKind string
+
+// What a lab can break.
+const (
+	GatewayKill FaultKind = "gateway-kill" // the machine is dead: no process, no interface
+	LinkCut     FaultKind = "link-cut"     // nothing passes the underlay between two places or two gateways
+	RouteDrop   FaultKind = "route-drop"   // a gateway has lost a route, and its agent is held so that it stays lost
+	UnderlayMTU FaultKind = "underlay-mtu" // the path between two places carries another size
+	ICMPBlock   FaultKind = "icmp-block"   // the underlay drops ICMP, everywhere or between two places or gateways
+)
+
+// A Fault is something that is broken in a lab until it is undone.
+type Fault struct {
+	ID     int          `json:"id"`
+	Kind   FaultKind    `json:"kind"`
+	A      string       `json:"a,omitempty"` // a gateway, or a place where there is a B
+	B      string       `json:"b,omitempty"`
+	Prefix netip.Prefix `json:"prefix,omitzero"`
+	MTU    int          `json:"mtu,omitempty"`
+}
+
+// String returns the fault as it is written on the command line.
+func (f Fault) String() string {
+	out := string(f.Kind)
+	for _, word := range []string{f.A, f.B} {
+		if word != "" {
+			out += " " + word
+		}
+	}
+	if f.Prefix.IsValid() {
+		out += " " + f.Prefix.String()
+	}
+	if f.MTU != 0 {
+		out += fmt.Sprintf(" %d", f.MTU)
+	}
+	return out
+}
+
+// Faults returns what is broken, oldest first.
+func (l *Lab) Faults() []Fault { return slices.Clone(l.record.Faults) }
+
+// Break adds a fault. It returns RW5009 where the fault names what is not there, or is active already, and changes nothing then.
+func (l *Lab) Break(ctx context.Context, f Fault) (Fault, error) {
+	err := l.change(ctx, func() error {
+		if err := l.sensible(f); err != nil {
+			return err
+		}
+		l.record.Counter++
+		f.ID = l.record.Counter
+		l.record.Faults = append(l.record.Faults, f)
+		return nil
+	})
+	return f, err
+}
+
+// Mend takes faults away: those of the numbers, or all of them where none is named.
+func (l *Lab) Mend(ctx context.Context, ids ...int) ([]Fault, error) {
+	var mended []Fault
+	err := l.change(ctx, func() error {
+		var rest []Fault
+		for _, f := range l.record.Faults {
+			if len(ids) == 0 || slices.Contains(ids, f.ID) {
+				mended = append(mended, f)
+			} else {
+				rest = append(rest, f)
+			}
+		}
+		if len(mended) < len(ids) {
+			return problem("RW5009", "lab "+l.Name, fmt.Sprintf("it has no faults of the numbers %v", ids), "ropeway lab fault list shows what is broken")
+		}
+		l.record.Faults = rest
+		return nil
+	})
+	return mended, err
+}
+
+// change changes the list of faults alone, and then sets the lab to what it says. The record is written between: whoever kills a
+// command here finds the fault in the list, and mending it sets right whatever had been done of it.
+func (l *Lab) change(ctx context.Context, edit func() error) (err error) {
+	release, err := hold(l.Name, unix.LOCK_EX)
+	if err != nil {
+		return err
+	}
+	defer func() { err = errors.Join(err, release()) }()
+	current, err := readRecord(l.Name) // somebody else may have changed it since it was opened
+	if err != nil {
+		return err
+	}
+	l.record.Faults, l.record.Counter = current.Faults, current.Counter
+	before := slices.Clone(l.record.Faults)
+	if err := edit(); err != nil {
+		return err
+	}
+	if err := l.record.write(); err != nil {
+		return err
+	}
+	st, err := openSite(l.Name, l.record.World)
+	if err != nil {
+		return err
+	}
+	defer st.Close()
+	return l.settle(ctx, st, before)
+}
+
+// sensible refuses a fault that names what is not there.
+func (l *Lab) sensible(f Fault) error {
+	bad := func(message, hint string) error {
+		return problem("RW5009", "fault "+diag.Quote(f.String()), message, hint)
+	}
+	pair := func() bool {
+		places := l.in.Place(f.A) != nil && l.in.Place(f.B) != nil
+		gateways := l.record.Plan.Gateway(f.A) != nil && l.record.Plan.Gateway(f.B) != nil
+		return f.A != f.B && (places || gateways)
+	}
+	if slices.ContainsFunc(l.record.Faults, func(o Fault) bool { o.ID = f.ID; return o == f }) {
+		return bad("it is active already", "ropeway lab fault list shows what is broken")
+	}
+	switch f.Kind {
+	case GatewayKill:
+		if l.record.Plan.Gateway(f.A) == nil {
+			return bad("the lab has no such gateway", "names are as in the fabric file")
+		}
+	case LinkCut:
+		if !pair() {
+			return bad("the lab has no such two places or gateways", "name two places, or two gateways")
+		}
+	case ICMPBlock:
+		if (f.A != "" || f.B != "") && !pair() {
+			return bad("the lab has no such two places or gateways", "name two places, two gateways, or nothing for everywhere")
+		}
+	case RouteDrop:
+		return l.sensibleRoute(f, bad)
+	case UnderlayMTU:
+		return l.sensibleMTU(f, bad)
+	default:
+		return bad("there is no such fault", "want gateway-kill, link-cut, route-drop, underlay-mtu or icmp-block")
+	}
+	return nil
+}
+
+func (l *Lab) sensibleRoute(f Fault, bad func(message, hint string) error) error {
+	g := l.record.Plan.Gateway(f.A)
+	if g == nil {
+		return bad("the lab has no such gateway", "names are as in the fabric file")
+	}
+	for _, r := range g.Routes {
+		if slices.Contains(r.Prefixes, f.Prefix) {
+			return nil
+		}
+	}
+	return bad("the gateway has no such route", "ropeway lab exec "+g.Name+" -- ip route show proto 114")
+}
+
+// sensibleMTU wants an MTU that the path can have: no wire is wider than the lab's, IPv4 needs 68 bytes (RFC 791), and a kernel
+// that forwards IPv6 takes less than 1280 for 1280 (RFC 8200, section 5).
+func (l *Lab) sensibleMTU(f Fault, bad func(message, hint string) error) error {
+	i := slices.IndexFunc(l.record.World.Paths, func(p world.Path) bool { return p.From == f.A && p.To == f.B })
+	if i < 0 {
+		return bad("the plan joins no such two places", "name two places that have a link")
+	}
+	least, most := 68, l.record.World.Wires[0].MTU
+	if l.outerIPv6(f.A, f.B) {
+		least = 1280
+	}
+	if f.MTU < least || f.MTU > most {
+		return bad("the path cannot carry that", fmt.Sprintf("want %d to %d bytes", least, most))
+	}
+	return nil
+}
+
+// outerIPv6 reports whether some tunnel between two places may have IPv6 outside.
+func (l *Lab) outerIPv6(a, b string) bool {
+	for _, g := range l.record.Plan.Gateways {
+		for _, d := range g.Devices {
+			for _, p := range d.Peers {
+				far := l.record.Plan.Gateway(p.Gateway)
+				if far != nil && (g.Place == a && far.Place == b || g.Place == b && far.Place == a) && p.Overhead > 60 {
+					return true
+				}
+			}
+		}
+	}
+	return false
+}
+
+// settle sets the lab to its faults. before is what they were. The underlay is set as a whole; gateways are touched where
+// something about them changed.
+func (l *Lab) settle(ctx context.Context, st *site, before []Fault) error {
+	now := l.record.Faults
+	if err := st.setPaths(pathsUnder(l.record.World.Paths, now)); err != nil {
+		return err
+	}
+	spaces := map[string]bool{}
+	for _, e := range l.record.World.Edges {
+		if !spaces[e.Space] {
+			spaces[e.Space] = true
+			if err := st.nft(ctx, e.Space, filterTable(l.record.World, e.Space, now)); err != nil {
+				return err
+			}
+		}
+	}
+	for _, g := range l.record.Plan.Gateways {
+		was, is := stateOf(g, before), stateOf(g, now)
+		if was.equal(is) {
+			continue
+		}
+		if err := l.settleGateway(ctx, st, g.Name, was, is); err != nil {
+			return fmt.Errorf("gateway %s: %w", g.Name, err)
+		}
+	}
+	return nil
+}
+
+// A condition is what faults make of one gateway.
+type condition struct {
+	dead bool
+	lost []netip.Prefix
+}
+
+func (c condition) equal(o condition) bool { return c.dead == o.dead && slices.Equal(c.lost, o.lost) }
+
+func stateOf(g *plan.Gateway, faults []Fault) condition {
+	var c condition
+	for _, f := range faults {
+		if f.A != g.Name {
+			continue
+		}
+		switch f.Kind {
+		case GatewayKill:
+			c.dead = true
+		case RouteDrop:
+			c.lost = append(c.lost, f.Prefix)
+		}
+	}
+	return c
+}
+
+// reviveTimeout is how long a gateway that was given back may take to be as its plan says.
+const reviveTimeout = 15 * time.Second

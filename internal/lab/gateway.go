@@ -1,0 +1,218 @@
+package lab
+
+import (
+	"bytes"
+	"context"
+	"errors"
+	"fmt"
+	"net/netip"
+	"os"
+	"slices"
+	"time"
+
+	"github.com/vishvananda/netlink"
+	"golang.org/x/sys/unix"
+
+	"ropeway/internal/lab/world"
+)
+
+// routeProtocol marks the agent's routes (see package route).
+const routeProtocol = 114
+
+// settleGateway takes a gateway from one condition to another.
+func (l *Lab) settleGateway(ctx context.Context, st *site, name string, was, is condition) error {
+	switch {
+	case is.dead && was.dead: // what a dead machine routes matters when it lives again
+		return nil
+	case is.dead:
+		return l.killGateway(ctx, st, name)
+	case was.dead:
+		if err := l.reviveGateway(ctx, st, name); err != nil {
+			return err
+		}
+	case len(was.lost) > 0:
+		if err := l.signalAgent(name, unix.SIGCONT); err != nil {
+			return err
+		}
+		if err := l.awaitRoutes(ctx, st, name); err != nil {
+			return err
+		}
+	}
+	if len(is.lost) == 0 {
+		return nil
+	}
+	if err := l.signalAgent(name, unix.SIGSTOP); err != nil {
+		return err
+	}
+	for _, p := range is.lost {
+		if err := st.spaces[name].deleteRoutes(p); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// killGateway is a power cut: every process ends at once, and no interface has a carrier any more.
+func (l *Lab) killGateway(ctx context.Context, st *site, name string) error {
+	if err := kill(ctx, []string{spaceName(l.Name, name)}); err != nil {
+		return err
+	}
+	return st.spaces[name].setInterfaces(st.spaces[name].link.LinkSetDown)
+}
+
+// reviveGateway boots the machine again: its interfaces, its agent, its links.
+func (l *Lab) reviveGateway(ctx context.Context, st *site, name string) error {
+	if err := st.spaces[name].setInterfaces(st.spaces[name].link.LinkSetUp); err != nil {
+		return err
+	}
+	if err := st.configure(name); err != nil {
+		return err
+	}
+	if err := l.startAgent(name); err != nil {
+		return err
+	}
+	var own []Link
+	for _, k := range l.workingLinks() {
+		if k.A == name || k.B == name {
+			own = append(own, k)
+		}
+	}
+	if _, err := l.waitForLinks(ctx, st, own, reviveTimeout); err != nil {
+		return err
+	}
+	return l.awaitRoutes(ctx, st, name)
+}
+
+// setInterfaces raises or lowers every interface of the lab's own in a space.
+func (s *space) setInterfaces(set func(netlink.Link) error) error {
+	for _, name := range []string{world.Uplink, world.Inside} {
+		link, err := s.link.LinkByName(name)
+		if err != nil {
+			return fmt.Errorf("find %s: %w", name, err)
+		}
+		if err := set(link); err != nil {
+			return fmt.Errorf("set %s: %w", name, err)
+		}
+	}
+	return nil
+}
+
+// workingLinks returns the links that no fault stands against.
+func (l *Lab) workingLinks() []Link {
+	w := l.record.World
+	return slices.DeleteFunc(l.links(), func(k Link) bool {
+		broken := false
+		for _, f := range l.record.Faults {
+			switch f.Kind {
+			case GatewayKill:
+				broken = broken || f.A == k.A || f.A == k.B
+			case LinkCut:
+				f.eachPair(w, func(near, far world.Edge) {
+					broken = broken || near.Gateway == k.A && far.Gateway == k.B
+				})
+			}
+		}
+		return broken
+	})
+}
+
+// signalAgent stops the agent of a gateway or lets it go on. Its devices are processes of their own and do not notice.
+func (l *Lab) signalAgent(gateway string, sig unix.Signal) error {
+	ids, err := identities([]string{spaceName(l.Name, gateway)})
+	if err != nil {
+		return err
+	}
+	living, err := inhabitants(ids)
+	if err != nil {
+		return err
+	}
+	for pid := range living {
+		args, err := os.ReadFile(fmt.Sprintf("/proc/%d/cmdline", pid))
+		if words := bytes.Split(args, []byte{0}); err == nil && len(words) > 1 && string(words[1]) == "run" {
+			if err := unix.Kill(pid, sig); err != nil && !errors.Is(err, unix.ESRCH) {
+				return fmt.Errorf("signal the agent: %w", err)
+			}
+			return nil
+		}
+	}
+	return problem("RW5010", "gateway "+gateway, "its agent does not run", "its log is "+machineDir(l.Name, gateway)+"/"+logFile)
+}
+
+// deleteRoutes deletes the agent's routes to a prefix.
+func (s *space) deleteRoutes(p netip.Prefix) error {
+	routes, err := s.routesTo(p)
+	if err != nil {
+		return err
+	}
+	for _, r := range routes {
+		if err := s.link.RouteDel(&r); err != nil && !errors.Is(err, unix.ESRCH) {
+			return fmt.Errorf("delete the route to %s: %w", p, err)
+		}
+	}
+	return nil
+}
+
+// routesTo returns the agent's routes to exactly a prefix.
+func (s *space) routesTo(p netip.Prefix) ([]netlink.Route, error) {
+	filter := &netlink.Route{Protocol: routeProtocol, Dst: ipNet(p)}
+	routes, err := s.link.RouteListFiltered(familyOf(p.Addr()), filter, netlink.RT_FILTER_PROTOCOL|netlink.RT_FILTER_DST)
+	if err != nil {
+		return nil, fmt.Errorf("list the routes to %s: %w", p, err)
+	}
+	return routes, nil
+}
+
+// awaitRoutes waits until a gateway has every route of its plan.
+func (l *Lab) awaitRoutes(ctx context.Context, st *site, name string) error {
+	var wanted []netip.Prefix
+	for _, r := range l.record.Plan.Gateway(name).Routes {
+		wanted = append(wanted, r.Prefixes...)
+	}
+	return l.await(ctx, st, name, wanted)
+}
+
+func (l *Lab) await(ctx context.Context, st *site, name string, wanted []netip.Prefix) error {
+	deadline := time.Now().Add(reviveTimeout)
+	for _, p := range wanted {
+		for {
+			routes, err := st.spaces[name].routesTo(p)
+			if err != nil {
+				return err
+			}
+			if len(routes) > 0 {
+				break
+			}
+			if time.Now().After(deadline) {
+				return problem("RW5010", "gateway "+name, fmt.Sprintf("its agent has not put back the route to %s", p),
+					"its log is "+machineDir(l.Name, name)+"/"+logFile)
+			}
+			if err := sleep(ctx, pollInterval); err != nil {
+				return err
+			}
+		}
+	}
+	return nil
+}
+
+// Poke deletes a route of a gateway once, and returns how long its agent took to put it back.
+func (l *Lab) Poke(ctx context.Context, gateway string, p netip.Prefix) (took time.Duration, err error) {
+	if err := l.sensible(Fault{Kind: RouteDrop, A: gateway, Prefix: p}); err != nil {
+		return 0, err
+	}
+	release, err := hold(l.Name, unix.LOCK_EX)
+	if err != nil {
+		return 0, err
+	}
+	defer func() { err = errors.Join(err, release()) }()
+	st, err := openSite(l.Name, l.record.World)
+	if err != nil {
+		return 0, err
+	}
+	defer st.Close()
+	begun := time.Now()
+	if err := st.spaces[gateway].deleteRoutes(p); err != nil {
+		return 0, err
+	}
+	err = l.await(ctx, st, gateway, []netip.Prefix{p})
+	return time.Since(begun), err
+}

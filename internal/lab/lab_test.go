@@ -1,0 +1,123 @@
+package lab
+
+import (
+	"context"
+	"fmt"
+	"os"
+	"strings"
+	"testing"
+	"time"
+)
+
+// threeRegions is a mesh of three regions with two gateways each and a site behind NAT.
+const threeRegions = `apiVersion: ropeway/v1
+kind: Fabric
+metadata: {name: acme}
+spec:
+  topology: {mode: mesh}
+  regions:
+    - name: use1
+      prefixes: [10.10.0.0/16]
+      gateways:
+        - {name: use1-a, endpoint: 203.0.113.10}
+        - {name: use1-b, endpoint: 203.0.113.11}
+    - name: euw1
+      prefixes: [10.20.0.0/16]
+      gateways:
+        - {name: euw1-a, endpoint: 198.51.100.20}
+        - {name: euw1-b, endpoint: 198.51.100.21}
+    - name: apse1
+      prefixes: [10.30.0.0/16]
+      gateways:
+        - {name: apse1-a, endpoint: 192.0.2.30}
+        - {name: apse1-b, endpoint: 192.0.2.31}
+  sites:
+    - name: hq
+      prefixes: [192.168.0.0/16]
+      gateways: [{name: hq-1, nat: true}]
+  access:
+    - {from: any, to: any}
+  tests:
+    - {from: site/hq, to: "10.10.4.5:5432/tcp", expect: reachable, symmetric: true}
+`
+
+func labName(t *testing.T) string {
+	t.Helper()
+	name := fmt.Sprintf("t%d-", os.Getpid())
+	for _, r := range strings.ToLower(t.Name()) {
+		if len(name) < 63 && (r >= 'a' && r <= 'z' || r >= '0' && r <= '9') {
+			name += string(r)
+		}
+	}
+	return name
+}
+
+// up brings up a lab that the end of the test takes down.
+func up(t *testing.T, text string, change ...func(*Options)) *Lab {
+	t.Helper()
+	if os.Geteuid() != 0 {
+		t.Skip("needs root")
+	}
+	self, err := os.Executable()
+	if err != nil {
+		t.Fatal(err)
+	}
+	opts := Options{Name: labName(t), Agent: agentPath, Responder: []string{self, "serve"}}
+	for _, c := range change {
+		c(&opts)
+	}
+	begun := time.Now()
+	opts.Progress = func(s string) { t.Logf("%s after %s", s, time.Since(begun).Round(time.Millisecond)) }
+	l, silent, err := Up(t.Context(), "fabric.yaml", []byte(text), opts)
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Logf("up after %s", time.Since(begun).Round(time.Millisecond))
+	t.Cleanup(func() {
+		if err := l.Down(context.WithoutCancel(t.Context())); err != nil {
+			t.Error(err)
+		}
+		leavesNothing(t, l.Name)
+	})
+	if len(silent) > 0 && opts.Damage == nil {
+		for _, k := range silent {
+			for _, g := range []string{k.A, k.B} {
+				log, _ := os.ReadFile(machineDir(l.Name, g) + "/" + logFile)
+				t.Logf("log of %s:\n%s", g, log)
+			}
+		}
+		t.Fatalf("silent links: %v", silent)
+	}
+	return l
+}
+
+func leavesNothing(t *testing.T, name string) {
+	t.Helper()
+	if _, err := os.Lstat(home(name)); err == nil {
+		t.Errorf("%s is left", home(name))
+	}
+	entries, _ := os.ReadDir("/run/netns")
+	for _, e := range entries {
+		if strings.HasPrefix(e.Name(), labPrefix(name)) {
+			t.Errorf("namespace %s is left", e.Name())
+		}
+	}
+	mounts, err := os.ReadFile("/proc/self/mountinfo")
+	if err != nil || strings.Contains(string(mounts), labPrefix(name)) || strings.Contains(string(mounts), home(name)) {
+		t.Errorf("a mount is left, or %v", err)
+	}
+	procs, _ := os.ReadDir("/proc")
+	for _, p := range procs {
+		args, err := os.ReadFile("/proc/" + p.Name() + "/cmdline")
+		if err == nil && strings.Contains(string(args), home(name)) {
+			t.Errorf("process %s is left: %q", p.Name(), args)
+		}
+	}
+}
+
+func TestThreeRegionsComeUp(t *testing.T) {
+	l := up(t, threeRegions)
+	if len(l.links()) != 18 {
+		t.Errorf("%d links, want 18", len(l.links()))
+	}
+}

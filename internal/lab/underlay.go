@@ -1,0 +1,117 @@
+package lab
+
+import (
+	"bytes"
+	"context"
+	"fmt"
+	"net/netip"
+	"os/exec"
+	"strings"
+
+	"github.com/vishvananda/netlink"
+
+	"ropeway/internal/lab/world"
+)
+
+// setPaths makes the core carry, from each place to each other, what paths say. Every address of the far place's gateways has a
+// route with that MTU in the table of the near place; IPv6 forwards by a route's MTU only where it is locked.
+func (st *site) setPaths(paths []world.Path) error {
+	core := st.spaces[world.CoreSpace]
+	links, err := core.link.LinkList()
+	if err != nil {
+		return fmt.Errorf("list the interfaces of the core: %w", err)
+	}
+	index := make(map[string]int, len(links))
+	for _, l := range links {
+		index[l.Attrs().Name] = l.Attrs().Index
+	}
+	for _, p := range paths {
+		for _, e := range st.world.Edges {
+			if e.Place != p.To {
+				continue
+			}
+			_, far := st.world.End(world.CoreSpace, e.Core)
+			for _, outer := range e.Outer {
+				err := core.link.RouteReplace(&netlink.Route{
+					Table: p.Table, LinkIndex: index[e.Core], Family: familyOf(outer),
+					Dst: ipNet(netip.PrefixFrom(outer, outer.BitLen())),
+					Gw:  world.InFamily(far.Link, outer).AsSlice(),
+					MTU: p.MTU, MTULock: true,
+				})
+				if err != nil {
+					return fmt.Errorf("route %s to %s with MTU %d: %w", p.From, outer, p.MTU, err)
+				}
+			}
+		}
+	}
+	return nil
+}
+
+// translate makes the boxes do what they are for.
+func (st *site) translate(ctx context.Context) error {
+	for _, box := range st.world.Of(world.NAT) {
+		if err := st.nft(ctx, box.Name, natTable(box)); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// natTable is the ruleset of a box: sources become the address that the world knows, ports that the file names lead inside, and
+// whatever else knocks gets no answer.
+func natTable(box *world.Space) string {
+	var dstnat, srcnat strings.Builder
+	for _, f := range box.Forward {
+		for i, outer := range f.Outer {
+			if f.Port != 0 {
+				fmt.Fprintf(&dstnat, "\t\t%s daddr %s udp dport %d dnat %s to %s\n",
+					nftFamily(outer), outer, f.Port, nftFamily(outer), netip.AddrPortFrom(f.Inner[i], f.InnerPort))
+			}
+			fmt.Fprintf(&srcnat, "\t\tiifname %s oifname %s meta nfproto %s snat %s to %s\n",
+				f.Interface, world.Uplink, nftProto(outer), nftFamily(outer), outer)
+		}
+	}
+	return fmt.Sprintf(`table inet lab
+delete table inet lab
+table inet lab {
+	chain dstnat {
+		type nat hook prerouting priority dstnat
+%s	}
+	chain srcnat {
+		type nat hook postrouting priority srcnat
+%s	}
+	chain input {
+		type filter hook input priority filter
+		meta l4proto udp drop
+	}
+}
+`, &dstnat, &srcnat)
+}
+
+func nftFamily(a netip.Addr) string {
+	if a.Is4() {
+		return "ip"
+	}
+	return "ip6"
+}
+
+func nftProto(a netip.Addr) string {
+	if a.Is4() {
+		return "ipv4"
+	}
+	return "ipv6"
+}
+
+// nft loads a ruleset into a space, all or nothing.
+func (st *site) nft(ctx context.Context, name, ruleset string) error {
+	return st.spaces[name].Do(func() error {
+		cmd := exec.CommandContext(ctx, "nft", "-f", "-")
+		cmd.Stdin = strings.NewReader(ruleset)
+		var stderr bytes.Buffer
+		cmd.Stderr = &stderr
+		if err := cmd.Run(); err != nil {
+			return fmt.Errorf("load the ruleset of %s: %w: %s", name, err, strings.TrimSpace(stderr.String()))
+		}
+		return nil
+	})
+}

@@ -1,0 +1,200 @@
+package lab
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io/fs"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"runtime"
+	"sync"
+	"time"
+
+	"golang.org/x/sync/errgroup"
+	"golang.org/x/sys/unix"
+
+	"ropeway/internal/compile"
+	"ropeway/internal/files"
+	"ropeway/internal/intent"
+	"ropeway/internal/lab/netns"
+	"ropeway/internal/lab/world"
+	"ropeway/internal/plan"
+	"ropeway/internal/state"
+)
+
+// A Lab is a fabric that runs on this machine.
+type Lab struct {
+	Name     string
+	record   *record
+	in       *intent.Fabric
+	children sync.WaitGroup // processes that this one started and has to reap
+}
+
+// Options of Up.
+type Options struct {
+	Name      string             // the zero value: the fabric's
+	Lock      *state.Lock        // addresses to use; its keys are not. May be nil.
+	Agent     string             // path of ropeway-gateway; the zero value: beside this program, or in PATH
+	Responder []string           // the command, up to the name of the lab, that runs Serve
+	Patience  time.Duration      // how long links may take to come up; the zero value: DefaultPatience
+	Damage    func(*plan.Fabric) // changes the plan before anybody gets it, for tests. May be nil.
+	Progress  func(string)       // told what is being done. May be nil.
+}
+
+// DefaultPatience is how long Up waits for all links. WireGuard tries a lost handshake again after 5 s (whitepaper, section 6.1).
+const DefaultPatience = 20 * time.Second
+
+// Up builds the world of a fabric file and runs it. It returns the lab, and the links that have not come up in time, which is no
+// error. After an error nothing is left.
+func Up(ctx context.Context, file string, text []byte, opts Options) (l *Lab, silent []Link, err error) {
+	in, list := intent.Read(file, text)
+	if in == nil {
+		return nil, nil, list
+	}
+	if opts.Name == "" {
+		opts.Name = in.Name
+	}
+	if os.Geteuid() != 0 {
+		return nil, nil, problem("RW5006", "lab "+opts.Name, "a lab is made of network namespaces, and only root makes those", "run it as root")
+	}
+	agent, err := findAgent(opts.Agent)
+	if err != nil {
+		return nil, nil, err
+	}
+	release, err := claim(opts.Name)
+	if err != nil {
+		return nil, nil, err
+	}
+	defer func() { err = errors.Join(err, release()) }()
+	l = &Lab{Name: opts.Name, in: in, record: &record{Name: opts.Name, Phase: Building, File: file, Source: string(text), Agent: agent}}
+	if silent, err = l.up(ctx, opts); err != nil {
+		// The context may be what ended; taking down is not to be interrupted twice.
+		return nil, nil, errors.Join(err, l.demolish(context.WithoutCancel(ctx)))
+	}
+	return l, silent, nil
+}
+
+// claim takes the name of a lab: whoever makes its directory has it, and the lock on it.
+func claim(lab string) (release func() error, err error) {
+	if err := checkName(lab); err != nil {
+		return nil, err
+	}
+	taken := problem("RW5007", "lab "+lab, "there is a lab of that name, or what a killed command left of one",
+		"ropeway lab down "+lab+" takes it away; --name gives this one another name")
+	for range 3 { // the last lab's end may take the common directory away in between
+		if err := files.SecretDir(Dir); err != nil {
+			return nil, err
+		}
+		if err = os.Mkdir(home(lab), 0o700); !errors.Is(err, fs.ErrNotExist) {
+			break
+		}
+	}
+	if errors.Is(err, fs.ErrExist) {
+		return nil, taken
+	}
+	if err != nil {
+		return nil, fmt.Errorf("make the directory of lab %s: %w", lab, err)
+	}
+	if names, err := netns.List(labPrefix(lab)); err != nil || len(names) > 0 {
+		return nil, errors.Join(taken, err, os.Remove(home(lab)))
+	}
+	return hold(lab, unix.LOCK_EX)
+}
+
+func (l *Lab) up(ctx context.Context, opts Options) ([]Link, error) {
+	progress := opts.Progress
+	if progress == nil {
+		progress = func(string) {}
+	}
+	_, lock := compile.Compile(l.in, opts.Lock)
+	progress(fmt.Sprintf("making %d keys", len(lock.Gateways)))
+	if err := makeKeys(ctx, l.Name, l.record.Agent, lock); err != nil {
+		return nil, err
+	}
+	p, _ := compile.Compile(l.in, lock)
+	if opts.Damage != nil {
+		opts.Damage(p)
+	}
+	w, err := world.Draw(l.in, p)
+	if err != nil {
+		return nil, err
+	}
+	l.record.Plan, l.record.World = p, w
+	if err := l.record.write(); err != nil {
+		return nil, err
+	}
+	progress(fmt.Sprintf("building %d machines and %d wires", len(w.Spaces), len(w.Wires)))
+	st, err := build(ctx, l.Name, w)
+	if err != nil {
+		return nil, err
+	}
+	defer st.Close()
+	if err := errors.Join(st.setPaths(w.Paths), st.translate(ctx)); err != nil {
+		return nil, err
+	}
+	progress(fmt.Sprintf("starting %d agents", len(p.Gateways)))
+	if err := l.startAll(p, opts.Responder); err != nil {
+		return nil, err
+	}
+	progress("waiting for the links")
+	silent, err := l.waitForLinks(ctx, st, l.links(), patienceOf(opts))
+	if err != nil {
+		return nil, err
+	}
+	l.record.Phase = Running
+	return silent, l.record.write()
+}
+
+func patienceOf(opts Options) time.Duration {
+	if opts.Patience == 0 {
+		return DefaultPatience
+	}
+	return opts.Patience
+}
+
+// startAll starts every agent, and the responder.
+func (l *Lab) startAll(p *plan.Fabric, responder []string) error {
+	var g errgroup.Group
+	g.SetLimit(2 * runtime.NumCPU())
+	for _, gw := range p.Gateways {
+		g.Go(func() error {
+			if err := writeMachine(l.Name, p, gw, l.record.World.Space(gw.Name).Hosts); err != nil {
+				return err
+			}
+			return l.startAgent(gw.Name)
+		})
+	}
+	g.Go(func() error { return l.startResponder(responder) })
+	return g.Wait()
+}
+
+// startResponder starts the process that answers for all hosts. It lives in the core, so that it is found with the rest.
+func (l *Lab) startResponder(command []string) error {
+	if len(command) == 0 {
+		self, err := os.Executable()
+		if err != nil {
+			return fmt.Errorf("find this program: %w", err)
+		}
+		command = []string{self, "lab", "serve"}
+	}
+	cmd := exec.Command(command[0], append(command[1:], l.Name)...) //nolint:noctx // it outlives every context
+	return l.startDaemon(world.CoreSpace, filepath.Join(home(l.Name), "serve.log"), cmd, nil)
+}
+
+// Open returns a lab that is up.
+func Open(name string) (*Lab, error) {
+	r, err := readRecord(name)
+	if err != nil {
+		return nil, err
+	}
+	if r.Phase != Running {
+		return nil, problem("RW5008", "lab "+name, "it is being built, or was left half-built", "wait, or take it away with ropeway lab down "+name)
+	}
+	in, list := intent.Read(r.File, []byte(r.Source))
+	if in == nil {
+		return nil, list
+	}
+	return &Lab{Name: name, record: r, in: in}, nil
+}

@@ -12,6 +12,7 @@ import (
 	"golang.org/x/sys/unix"
 
 	"ropeway/internal/plan"
+	"ropeway/internal/rtnl"
 )
 
 // A link is an interface whose name begins with rw, whoever made it.
@@ -28,51 +29,95 @@ type link struct {
 const attempts = 5
 
 // links returns the interfaces that begin with rw, sorted by name.
-func links() ([]link, error) {
-	all, err := retry(netlink.LinkList)
+func links() (out []link, err error) {
+	conn, err := rtnl.Open()
+	if err != nil {
+		return nil, err
+	}
+	defer func() { _ = conn.Close() }()
+	for range attempts {
+		if out, err = readLinks(conn); !errors.Is(err, rtnl.ErrInterrupted) {
+			break
+		}
+	}
 	if err != nil {
 		return nil, fmt.Errorf("list the interfaces: %w", err)
-	}
-	var out []link
-	for _, l := range all {
-		if a := l.Attrs(); strings.HasPrefix(a.Name, Prefix) {
-			addresses, err := addressesOf(l)
-			if err != nil {
-				return nil, fmt.Errorf("list the addresses of %s: %w", a.Name, err)
-			}
-			kind := l.Type()
-			if kind == "tuntap" { // the library's name for it
-				kind = "tun"
-			}
-			out = append(out, link{a.Index, a.Name, kind, a.Flags&net.FlagUp != 0, a.MTU, addresses})
-		}
 	}
 	slices.SortFunc(out, func(a, b link) int { return strings.Compare(a.Name, b.Name) })
 	return out, nil
 }
 
-func addressesOf(l netlink.Link) ([]netip.Prefix, error) {
-	list, err := retry(func() ([]netlink.Addr, error) { return netlink.AddrList(l, netlink.FAMILY_ALL) })
-	var out []netip.Prefix
-	for _, a := range list {
-		addr, _ := netip.AddrFromSlice(a.IP)
-		bits, _ := a.Mask.Size()
-		if addr = addr.Unmap(); addr.Is4() || !addr.IsLinkLocalUnicast() {
-			out = append(out, netip.PrefixFrom(addr, bits))
+// skipStats is RTEXT_FILTER_SKIP_STATS of linux/rtnetlink.h: counters make most of an answer about interfaces.
+const skipStats = 1 << 3
+
+func readLinks(conn *rtnl.Conn) (out []link, err error) {
+	err = conn.Dump(func(b *rtnl.Builder) {
+		b.Message(unix.RTM_GETLINK, unix.NLM_F_DUMP, make([]byte, unix.SizeofIfInfomsg))
+		b.Uint32(unix.IFLA_EXT_MASK, skipStats)
+	}, func(payload []byte) error {
+		if l, ok := parseLink(payload); ok {
+			out = append(out, l)
 		}
+		return nil
+	})
+	if err != nil || len(out) == 0 {
+		return nil, err
 	}
-	slices.SortFunc(out, netip.Prefix.Compare)
+	err = conn.Dump(func(b *rtnl.Builder) {
+		b.Message(unix.RTM_GETADDR, unix.NLM_F_DUMP, make([]byte, unix.SizeofIfAddrmsg))
+	}, func(payload []byte) error {
+		index, prefix := parseAddress(payload)
+		at := slices.IndexFunc(out, func(l link) bool { return l.Index == index })
+		if at >= 0 && prefix.IsValid() && (prefix.Addr().Is4() || !prefix.Addr().IsLinkLocalUnicast()) {
+			out[at].Addresses = append(out[at].Addresses, prefix)
+		}
+		return nil
+	})
+	for _, l := range out {
+		slices.SortFunc(l.Addresses, netip.Prefix.Compare)
+	}
 	return out, err
 }
 
-// retry reads a dump again where it was changed meanwhile.
-func retry[T any](list func() ([]T, error)) (out []T, err error) {
-	for range attempts {
-		if out, err = list(); !errors.Is(err, netlink.ErrDumpInterrupted) {
-			break
-		}
+// parseLink reads struct ifinfomsg (family, type, index, flags, change) and its attributes; ok is false where the name is none of ours.
+func parseLink(payload []byte) (l link, ok bool) {
+	if len(payload) < unix.SizeofIfInfomsg {
+		return l, false
 	}
-	return out, err
+	l.Index = int(int32(rtnl.Uint32(payload[4:])))
+	l.Up = rtnl.Uint32(payload[8:])&unix.IFF_UP != 0
+	rtnl.Attrs(payload[unix.SizeofIfInfomsg:], func(kind uint16, value []byte) {
+		switch kind {
+		case unix.IFLA_IFNAME:
+			l.Name = unix.ByteSliceToString(value)
+		case unix.IFLA_MTU:
+			l.MTU = int(rtnl.Uint32(value))
+		case unix.IFLA_LINKINFO:
+			rtnl.Attrs(value, func(kind uint16, value []byte) {
+				if kind == unix.IFLA_INFO_KIND {
+					l.Kind = unix.ByteSliceToString(value)
+				}
+			})
+		}
+	})
+	return l, strings.HasPrefix(l.Name, Prefix)
+}
+
+// parseAddress reads struct ifaddrmsg (family, prefix length, flags, scope, index) and the address that is ours: IFA_LOCAL, and where there is none
+// IFA_ADDRESS, which is the other end's where both are given.
+func parseAddress(payload []byte) (index int, prefix netip.Prefix) {
+	if len(payload) < unix.SizeofIfAddrmsg {
+		return 0, prefix
+	}
+	bits, index := int(payload[1]), int(rtnl.Uint32(payload[4:]))
+	rtnl.Attrs(payload[unix.SizeofIfAddrmsg:], func(kind uint16, value []byte) {
+		if kind == unix.IFA_LOCAL || kind == unix.IFA_ADDRESS && !prefix.IsValid() {
+			if addr, ok := netip.AddrFromSlice(value); ok {
+				prefix = netip.PrefixFrom(addr, bits)
+			}
+		}
+	})
+	return index, prefix
 }
 
 // changeLink carries out a change that concerns the interface and not WireGuard.

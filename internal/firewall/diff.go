@@ -25,7 +25,7 @@ type Change struct {
 // A setDelta is what joins and leaves a set that stays.
 type setDelta struct {
 	set      *set // what it becomes
-	add, del []span
+	add, del spans
 }
 
 // A refill is a chain and the rules that it gets, as expressions.
@@ -60,10 +60,10 @@ func (c *Change) Lines() []string {
 		say("+ table %s %s", TableFamily, TableName)
 	}
 	for _, s := range c.sets {
-		say("+ set %s: %d elements", s.name, len(s.spans))
+		say("+ set %s: %d elements", s.name, s.spans.len())
 	}
 	for _, d := range c.deltas {
-		say("~ set %s: %d elements more, %d less", d.set.name, len(d.add), len(d.del))
+		say("~ set %s: %d elements more, %d less", d.set.name, d.add.len(), d.del.len())
 	}
 	for _, name := range c.counters {
 		say("+ counter %s", name)
@@ -87,10 +87,10 @@ func (c *Change) Lines() []string {
 func (c *Change) elements() int {
 	n := 0
 	for _, s := range c.sets {
-		n += len(s.spans)
+		n += s.spans.len()
 	}
 	for _, d := range c.deltas {
-		n += len(d.add) + len(d.del)
+		n += d.add.len() + d.del.len()
 	}
 	return n
 }
@@ -220,14 +220,18 @@ func adopt(have *State, want *Ruleset) map[*set]string {
 // nearest returns the name of the set held, of those not taken, from which w is made with the fewest elements sent, or "" where
 // making it anew sends fewer.
 func nearest(w *set, have *State, taken map[string]bool) string {
-	best, least := "", len(w.spans)
+	best, least := "", w.spans.len()
 	for _, name := range slices.Sorted(maps.Keys(have.sets)) {
 		h := have.sets[name]
-		if taken[name] || h.kind != w.kind || len(h.spans)-len(w.spans) >= least || len(w.spans)-len(h.spans) >= least {
+		if taken[name] || h.kind != w.kind {
 			continue
 		}
-		if d := distance(h.spans, w.spans); d < least {
-			best, least = name, d
+		if differ := h.spans.len() - w.spans.len(); max(differ, -differ) >= least { // at least so many are sent
+			continue
+		}
+		add, del := delta(h.spans, w.spans)
+		if n := add.len() + del.len(); n < least {
+			best, least = name, n
 		}
 	}
 	return best

@@ -82,23 +82,21 @@ func (t *batch) newSet(s *set, id uint32) {
 
 // elements adds elements to a set or deletes them. An interval never spreads over two messages: some kernels take a beginning
 // at the end of a message for an interval without end.
-func (t *batch) elements(message, flags uint16, s *set, spans []span) {
+func (t *batch) elements(message, flags uint16, s *set, elements spans) {
 	what := "add elements to set " + s.name
 	if message == unix.NFT_MSG_DELSETELEM {
 		what = "delete elements of set " + s.name
 	}
-	for len(spans) > 0 {
-		n := min(len(spans), intervalsPerMessage)
+	for from := 0; from < elements.len(); from += intervalsPerMessage {
 		t.begin(message, flags, what)
 		t.buf = appendAttr(t.buf, text(unix.NFTA_SET_ELEM_LIST_SET, s.name))
 		start := len(t.buf)
 		t.buf = openAttr(t.buf, unix.NFTA_SET_ELEM_LIST_ELEMENTS)
-		for _, e := range spans[:n] {
-			t.buf = appendSpan(t.buf, e, s.kind)
+		for i := from; i < min(from+intervalsPerMessage, elements.len()); i++ {
+			t.buf = appendSpan(t.buf, elements.at(i), s.kind)
 		}
 		t.buf = closeAttr(t.buf, start)
 		t.end()
-		spans = spans[n:]
 	}
 }
 
@@ -107,11 +105,10 @@ func (t *batch) elements(message, flags uint16, s *set, spans []span) {
 func appendSpan(b []byte, s span, k kind) []byte {
 	// The attributes of struct nftnl_udata: a type, a length, and the flag "open" in the machine's byte order.
 	const udataFlags, flagOpen = 1, 1
-	size := k.size()
-	next, closed := s.after(size)
+	next, closed := s.after()
 	at := len(b)
 	b = openAttr(b, unix.NFTA_LIST_ELEM)
-	b = appendKey(b, s.lo[:size])
+	b = appendKey(b, s.lo)
 	if k.interval() && !closed {
 		b = appendAttr(b, raw(unix.NFTA_SET_ELEM_USERDATA, binary.NativeEndian.AppendUint32([]byte{udataFlags, 4}, flagOpen)))
 	}
@@ -124,7 +121,7 @@ func appendSpan(b []byte, s span, k kind) []byte {
 	b = append(b, 8, 0, unix.NFTA_SET_ELEM_FLAGS, 0, 0, 0, 0, unix.NFT_SET_ELEM_INTERVAL_END)
 	binary.NativeEndian.PutUint16(b[len(b)-8:], 8)
 	binary.NativeEndian.PutUint16(b[len(b)-6:], unix.NFTA_SET_ELEM_FLAGS)
-	b = appendKey(b, next[:size])
+	b = appendKey(b, next)
 	return closeAttr(b, at)
 }
 

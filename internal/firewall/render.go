@@ -60,9 +60,9 @@ func (s *set) write(b *bytes.Buffer) {
 	if s.kind.interval() {
 		b.WriteString("\t\tflags interval\n")
 	}
-	if len(s.spans) > 0 {
+	if s.spans.len() > 0 {
 		b.WriteString("\t\telements = {")
-		for i, e := range s.spans {
+		for i := range s.spans.len() {
 			if i > 0 {
 				b.WriteByte(',')
 			}
@@ -71,7 +71,7 @@ func (s *set) write(b *bytes.Buffer) {
 			} else {
 				b.WriteByte(' ')
 			}
-			b.WriteString(e.text(s.kind))
+			b.WriteString(s.spans.at(i).text(s.kind))
 		}
 		b.WriteString(" }\n")
 	}

@@ -54,11 +54,7 @@ const (
 // Compile returns the table that a plan asks for. Lists that are equal become one set.
 func Compile(g *plan.Gateway) *Ruleset {
 	b := &builder{rules: map[plan.Direction][]rule{}, lists: map[[sha256.Size]byte]*set{}, taken: map[string]bool{}}
-	var devices []span
-	for i := range g.Devices {
-		devices = append(devices, nameSpan(g.Devices[i].Name))
-	}
-	b.devices = b.addSet(newSet(setDevices, names, slices.SortedFunc(slices.Values(devices), compareSpans)))
+	b.devices = b.addSet(newSet(setDevices, names, nameSpans(g.Devices)))
 	guard := b.guard(&g.Firewall)
 	for i := range g.Firewall.Rules {
 		b.access(&g.Firewall.Rules[i])
@@ -84,8 +80,8 @@ func (b *builder) addSet(s *set) *set {
 
 // intern returns the set of those elements. Its name begins with a word for its kind and ends in its digest, so that equal lists
 // have one name in every plan.
-func (b *builder) intern(k kind, spans []span) *set {
-	s := newSet("", k, spans)
+func (b *builder) intern(k kind, elements spans) *set {
+	s := newSet("", k, elements)
 	if known := b.lists[s.digest]; known != nil {
 		return known
 	}
@@ -93,6 +89,22 @@ func (b *builder) intern(k kind, spans []span) *set {
 	s.name = unusedName(fmt.Sprintf("%s%x", word, s.digest[:4]), b.taken)
 	b.lists[s.digest] = s
 	return b.addSet(s)
+}
+
+// nameSpans returns the names of the devices as elements: a name never fills its 16 bytes (IFNAMSIZ counts the final NUL).
+func nameSpans(devices []plan.Device) spans {
+	var sorted []string
+	for i := range devices {
+		sorted = append(sorted, devices[i].Name)
+	}
+	slices.Sort(sorted)
+	out := spans{size: names.size()}
+	for _, name := range slices.Compact(sorted) {
+		key := make([]byte, out.size)
+		copy(key[:out.size-1], name)
+		out.add(span{key, key})
+	}
+	return out
 }
 
 func unusedName(name string, taken map[string]bool) string {
@@ -126,7 +138,7 @@ func (b *builder) guard(f *plan.Firewall) []rule {
 	var out []rule
 	for _, k := range families() {
 		own, all := prefixSpans(f.Own, k), prefixSpans(f.Fabric, k)
-		if len(own) == 0 || len(all) == 0 {
+		if own.len() == 0 || all.len() == 0 {
 			continue
 		}
 		ownSet := b.addSet(newSet(setOwn+digit(k), k, own))
@@ -144,7 +156,7 @@ func (b *builder) guard(f *plan.Firewall) []rule {
 func (b *builder) access(r *plan.Rule) {
 	for _, k := range families() {
 		from, to := prefixSpans(r.From, k), prefixSpans(r.To, k)
-		if len(from) == 0 || len(to) == 0 {
+		if from.len() == 0 || to.len() == 0 {
 			continue
 		}
 		fromSet, toSet := b.intern(k, from), b.intern(k, to)
@@ -168,19 +180,12 @@ func (b *builder) services(list []fabric.Service, k kind) [][]statement {
 		of fabric.Protocol
 		is protocol
 	}{{fabric.TCP, protocol{unix.IPPROTO_TCP, "tcp"}}, {fabric.UDP, protocol{unix.IPPROTO_UDP, "udp"}}} {
-		var spans []span
-		for _, s := range list {
-			if s.Protocol == proto.of {
-				spans = append(spans, portSpan(s.First, s.Last))
-			}
-		}
-		switch spans = merged(spans, ports.size()); len(spans) {
+		switch ranges := portRanges(list, proto.of); len(ranges) {
 		case 0:
 		case 1:
-			first, last := spans[0].ports()
-			out = append(out, []statement{service{proto: proto.is, first: first, last: last}})
+			out = append(out, []statement{service{proto: proto.is, ports: ranges[0]}})
 		default:
-			out = append(out, []statement{service{proto: proto.is, set: b.intern(ports, spans)}})
+			out = append(out, []statement{service{proto: proto.is, set: b.intern(ports, portSpans(ranges))}})
 		}
 	}
 	icmp := protocol{unix.IPPROTO_ICMP, "icmp"}
@@ -263,13 +268,4 @@ func (r *Ruleset) seal() {
 		}
 	}
 	h.Sum(r.digest[:0])
-}
-
-// elements counts the elements of all sets.
-func (r *Ruleset) elements() int {
-	n := 0
-	for _, s := range r.sets {
-		n += len(s.spans)
-	}
-	return n
 }

@@ -4,10 +4,7 @@ import (
 	"bytes"
 	"crypto/sha256"
 	"encoding/binary"
-	"fmt"
 	"net/netip"
-	"slices"
-	"strconv"
 	"strings"
 
 	"ropeway/internal/prefixes"
@@ -24,8 +21,8 @@ const (
 	ports               // intervals of TCP or UDP ports
 )
 
-// kinds are the properties of each kind. The codes are nft's own numbers for its data types (datatype.h, enum datatypes): the
-// kernel only keeps them, so that nft can print a set.
+// properties are nft's name for the kind, nft's number for it (datatype.h, enum datatypes; the kernel only keeps it, so that nft
+// can print a set), and the size of a key in bytes.
 func (k kind) properties() (name string, code, size uint32) {
 	switch k {
 	case names:
@@ -48,51 +45,83 @@ func (k kind) size() int {
 	return int(size)
 }
 
-// A span is an element: the keys from lo to hi, both included. A key is as long as its kind says, in network byte order.
-type span struct{ lo, hi [16]byte }
+// A span is an element: the keys from lo to hi, both included, in network byte order.
+type span struct{ lo, hi []byte }
 
-func compareSpans(a, b span) int {
-	if c := bytes.Compare(a.lo[:], b.lo[:]); c != 0 {
-		return c
-	}
-	return bytes.Compare(a.hi[:], b.hi[:])
+// spans are elements in order. Their keys stand one after the other in one piece of memory: there may be a hundred thousand, and
+// they are hashed and compared far more often than looked at.
+type spans struct {
+	size int // of a key in bytes
+	keys []byte
 }
 
-// after returns the key that follows hi; ok is false where hi is the last key there is.
-func (s span) after(size int) (next [16]byte, ok bool) {
-	next = s.hi
-	for i := size - 1; i >= 0; i-- {
+func (s spans) len() int {
+	if s.size == 0 {
+		return 0
+	}
+	return len(s.keys) / (2 * s.size)
+}
+
+func (s spans) at(i int) span {
+	b := s.keys[2*s.size*i:]
+	return span{b[:s.size:s.size], b[s.size : 2*s.size : 2*s.size]}
+}
+
+// slice returns the elements from i on, before j.
+func (s spans) slice(i, j int) spans {
+	return spans{s.size, s.keys[2*s.size*i : 2*s.size*j]}
+}
+
+func (s *spans) add(e span) { s.keys = append(append(s.keys, e.lo...), e.hi...) }
+
+func (s *spans) addAll(o spans) { s.keys = append(s.keys, o.keys...) }
+
+// apart reports whether each element ends before the next begins.
+func (s spans) apart() bool {
+	for at := s.size; at+s.size < len(s.keys); at += 2 * s.size {
+		if bytes.Compare(s.keys[at:at+s.size], s.keys[at+s.size:at+2*s.size]) >= 0 {
+			return false
+		}
+	}
+	return true
+}
+
+// after returns the key that follows the last one of an element; ok is false where that is the last key there is.
+func (s span) after() (next []byte, ok bool) {
+	next = bytes.Clone(s.hi)
+	for i := len(next) - 1; i >= 0; i-- {
 		if next[i]++; next[i] != 0 {
 			return next, true
 		}
 	}
-	return next, false
+	return nil, false
 }
 
 // before returns the key that precedes key, which is not the first.
-func before(key [16]byte, size int) [16]byte {
-	for i := size - 1; i >= 0; i-- {
-		if key[i]--; key[i] != 0xff {
+func before(key []byte) []byte {
+	previous := bytes.Clone(key)
+	for i := len(key) - 1; i >= 0; i-- {
+		if previous[i]--; previous[i] != 0xff {
 			break
 		}
 	}
-	return key
+	return previous
 }
 
 // text writes an element as nft does: an address, a prefix or a range.
 func (s span) text(k kind) string {
 	switch k {
 	case names:
-		return `"` + strings.TrimRight(string(s.lo[:]), "\x00") + `"`
+		return `"` + strings.TrimRight(string(s.lo), "\x00") + `"`
 	case ports:
-		return portText(binary.BigEndian.Uint16(s.lo[:]), binary.BigEndian.Uint16(s.hi[:]))
+		return portRange{binary.BigEndian.Uint16(s.lo), binary.BigEndian.Uint16(s.hi)}.String()
 	}
-	lo, _ := netip.AddrFromSlice(s.lo[:k.size()])
-	hi, _ := netip.AddrFromSlice(s.hi[:k.size()])
+	lo, _ := netip.AddrFromSlice(s.lo)
+	hi, _ := netip.AddrFromSlice(s.hi)
 	if lo == hi {
 		return lo.String()
 	}
-	for bits := 0; bits < lo.BitLen(); bits++ {
+	for bits := range lo.BitLen() {
 		if p := netip.PrefixFrom(lo, bits); p == p.Masked() && prefixes.Last(p) == hi {
 			return p.String()
 		}
@@ -100,141 +129,78 @@ func (s span) text(k kind) string {
 	return lo.String() + "-" + hi.String()
 }
 
-func portText(lo, hi uint16) string {
-	if lo == hi {
-		return strconv.Itoa(int(lo))
-	}
-	return fmt.Sprintf("%d-%d", lo, hi)
-}
-
-// A set is an nftables set. Once it is sealed nobody changes it, so that a Ruleset and a State can share it.
+// A set is an nftables set. Nobody changes it, so that a Ruleset and a State can share it.
 type set struct {
 	name   string
 	kind   kind
-	spans  []span // sorted, apart
-	digest [sha256.Size]byte
+	spans  spans
+	digest [sha256.Size]byte // of kind and elements
 }
 
-// newSet returns a set with a digest of its kind and elements.
-func newSet(name string, k kind, spans []span) *set {
+func newSet(name string, k kind, s spans) *set {
 	h := sha256.New()
 	h.Write([]byte{byte(k)})
-	buf := make([]byte, 0, 4096)
-	for _, s := range spans {
-		if buf = append(append(buf, s.lo[:]...), s.hi[:]...); len(buf) == cap(buf) {
-			h.Write(buf)
-			buf = buf[:0]
-		}
-	}
-	h.Write(buf)
-	out := &set{name: name, kind: k, spans: spans}
+	h.Write(s.keys)
+	out := &set{name: name, kind: k, spans: s}
 	h.Sum(out.digest[:0])
 	return out
 }
 
 // prefixSpans returns the prefixes of one family as elements. Lists in a plan are in normal form; one that is not is brought
 // into it, since the kernel refuses intervals that overlap.
-func prefixSpans(list []netip.Prefix, k kind) []span {
-	if !slices.IsSortedFunc(list, netip.Prefix.Compare) || hasOverlap(list) {
-		list = prefixes.Normal(list)
-	}
-	var out []span
+func prefixSpans(list []netip.Prefix, k kind) spans {
+	out := spans{size: k.size()}
+	n := 0
 	for _, p := range list {
-		if p.Addr().Is4() != (k == ipv4) {
-			continue
-		}
-		if out == nil {
-			out = make([]span, 0, len(list))
-		}
-		var s span
-		last := prefixes.Last(p)
-		copy(s.lo[:], p.Addr().AsSlice())
-		copy(s.hi[:], last.AsSlice())
-		out = append(out, s)
-	}
-	return out
-}
-
-func hasOverlap(sorted []netip.Prefix) bool {
-	for i := 1; i < len(sorted); i++ {
-		if sorted[i-1].Overlaps(sorted[i]) {
-			return true
+		if p.Addr().Is4() == (k == ipv4) {
+			n++
 		}
 	}
-	return false
-}
-
-// portSpan returns the ports from lo to hi as an element.
-func portSpan(lo, hi uint16) (s span) {
-	binary.BigEndian.PutUint16(s.lo[:], lo)
-	binary.BigEndian.PutUint16(s.hi[:], hi)
-	return s
-}
-
-// nameSpan returns the name of an interface as an element.
-func nameSpan(name string) (s span) {
-	copy(s.lo[:15], name) // IFNAMSIZ is 16 with the final NUL
-	s.hi = s.lo
-	return s
-}
-
-// merged returns the elements sorted, with those joined that overlap or touch.
-func merged(spans []span, size int) []span {
-	sorted := slices.SortedFunc(slices.Values(spans), compareSpans)
-	out := sorted[:0]
-	for _, s := range sorted {
-		if n := len(out); n > 0 {
-			next, ok := out[n-1].after(size)
-			if !ok || bytes.Compare(s.lo[:], next[:]) <= 0 {
-				if bytes.Compare(s.hi[:], out[n-1].hi[:]) > 0 {
-					out[n-1].hi = s.hi
-				}
-				continue
-			}
-		}
-		out = append(out, s)
-	}
-	return out
-}
-
-// delta returns what has to be taken from have, and added, to make want; both are sorted.
-func delta(have, want []span) (add, del []span) {
-	i, j := 0, 0
-	for i < len(have) && j < len(want) {
-		switch c := compareSpans(have[i], want[j]); {
-		case c == 0:
-			i++
-			j++
-		case c < 0:
-			del = append(del, have[i])
-			i++
+	out.keys = make([]byte, 0, 2*out.size*n)
+	for _, p := range list {
+		switch a := p.Addr(); {
+		case a.Is4() != (k == ipv4):
+		case a.Is4():
+			key := a.As4()
+			out.addPrefix(key[:], p.Bits())
 		default:
-			add = append(add, want[j])
-			j++
+			key := a.As16()
+			out.addPrefix(key[:], p.Bits())
 		}
 	}
-	return append(add, want[j:]...), append(del, have[i:]...)
+	if !out.apart() {
+		return prefixSpans(prefixes.Normal(list), k)
+	}
+	return out
 }
 
-// distance is how many elements delta would move.
-func distance(have, want []span) int {
-	shared := 0
-	for i, j := 0, 0; i < len(have) && j < len(want); {
-		c := compareSpans(have[i], want[j])
-		if c <= 0 {
-			i++
-		}
-		if c >= 0 {
-			j++
-		}
-		if c == 0 {
-			shared++
+// addPrefix adds the keys that begin with so many bits of key.
+func (s *spans) addPrefix(key []byte, bits int) {
+	s.keys = append(append(s.keys, key...), key...)
+	hi := s.keys[len(s.keys)-s.size:]
+	for i := bits / 8; i < s.size; i++ {
+		hi[i] |= 0xff >> max(bits-8*i, 0)
+	}
+}
+
+// delta returns what has to be added to have, and taken from it, to make want.
+func delta(have, want spans) (add, del spans) {
+	add.size, del.size = want.size, have.size
+	i, j, step := 0, 0, 2*want.size
+	for i < len(have.keys) && j < len(want.keys) {
+		h, w := have.keys[i:i+step], want.keys[j:j+step]
+		switch c := bytes.Compare(h, w); {
+		case c == 0:
+			i, j = i+step, j+step
+		case c < 0:
+			del.keys = append(del.keys, h...)
+			i += step
+		default:
+			add.keys = append(add.keys, w...)
+			j += step
 		}
 	}
-	return len(have) + len(want) - 2*shared
-}
-
-// ports are the ends of an element of kind ports.
-func (s span) ports() (first, last uint16) {
-	return binary.BigEndian.Uint16(s.lo[:]), binary.BigEndian.Uint16(s.hi[:])
+	add.keys = append(add.keys, want.keys[j:]...)
+	del.keys = append(del.keys, have.keys[i:]...)
+	return add, del
 }

@@ -148,9 +148,9 @@ func (r *reader) elements(ctx context.Context, s *set) error {
 	var marks []mark
 	each := func(body []byte) {
 		for _, element := range attrs(find(body, unix.NFTA_SET_ELEM_LIST_ELEMENTS)) {
-			m := mark{end: findUint(element, unix.NFTA_SET_ELEM_FLAGS)&unix.NFT_SET_ELEM_INTERVAL_END != 0}
-			copy(m.key[:], find(element, unix.NFTA_SET_ELEM_KEY, unix.NFTA_DATA_VALUE))
-			marks = append(marks, m)
+			if m, ok := readMark(element, s.kind.size()); ok {
+				marks = append(marks, m)
+			}
 		}
 	}
 	_, err := r.socket.get(ctx, unix.NFT_MSG_GETSETELEM, true, each,
@@ -168,19 +168,19 @@ type mark struct {
 	end bool
 }
 
+func readMark(element []byte, size int) (m mark, ok bool) {
+	m.end = findUint(element, unix.NFTA_SET_ELEM_FLAGS)&unix.NFT_SET_ELEM_INTERVAL_END != 0
+	key := find(element, unix.NFTA_SET_ELEM_KEY, unix.NFTA_DATA_VALUE)
+	return m, copy(m.key[:], key) == size
+}
+
 // pair makes elements of the kernel's marks. Where one interval ends another may begin, so ends come first. An end without a
 // beginning says nothing: nft writes one at 0.
-func pair(marks []mark, k kind) []span {
-	if !k.interval() {
-		out := make([]span, len(marks))
-		for i, m := range marks {
-			out[i] = span{m.key, m.key}
-		}
-		slices.SortFunc(out, compareSpans)
-		return out
-	}
+func pair(marks []mark, k kind) spans {
+	size := k.size()
+	out := spans{size: size, keys: make([]byte, 0, size*(len(marks)+1))}
 	slices.SortFunc(marks, func(a, b mark) int {
-		if c := bytes.Compare(a.key[:], b.key[:]); c != 0 || a.end == b.end {
+		if c := bytes.Compare(a.key[:size], b.key[:size]); c != 0 || a.end == b.end {
 			return c
 		}
 		if a.end {
@@ -188,20 +188,19 @@ func pair(marks []mark, k kind) []span {
 		}
 		return 1
 	})
-	var out []span
+	last := bytes.Repeat([]byte{0xff}, size)
 	open := false
-	last := span{} // whose hi becomes the last key there is
-	for i := range k.size() {
-		last.hi[i] = 0xff
-	}
-	for _, m := range marks {
+	for i := range marks {
+		key := marks[i].key[:size]
 		switch {
-		case m.end && open:
-			out[len(out)-1].hi = before(m.key, k.size())
-			open = false
-		case !m.end:
-			out = append(out, span{m.key, last.hi})
+		case !k.interval():
+			out.add(span{key, key})
+		case !marks[i].end:
+			out.add(span{key, last})
 			open = true
+		case open:
+			copy(out.keys[len(out.keys)-size:], before(key))
+			open = false
 		}
 	}
 	return out

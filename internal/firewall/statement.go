@@ -147,27 +147,27 @@ type protocol struct {
 func (p protocol) text() string      { return "meta l4proto " + p.name }
 func (p protocol) encode(e *encoder) { e.needProto(p.number) }
 
-// service matches the destination port of TCP or UDP: from a set where there is one, else from first to last.
+// service matches the destination port of TCP or UDP: one of a set where there is one, else one of a range.
 type service struct {
-	proto       protocol
-	first, last uint16
-	set         *set
+	proto protocol
+	ports portRange
+	set   *set
 }
 
 func (s service) text() string {
 	if s.set != nil {
 		return s.proto.name + " dport " + in(s.set, false)
 	}
-	return s.proto.name + " dport " + portText(s.first, s.last)
+	return s.proto.name + " dport " + s.ports.String()
 }
 
 func (s service) encode(e *encoder) {
 	e.needProto(s.proto.number)
 	e.payload(unix.NFT_PAYLOAD_TRANSPORT_HEADER, 2, 2) // RFC 9293, RFC 768
-	switch first, last := binary.BigEndian.AppendUint16(nil, s.first), binary.BigEndian.AppendUint16(nil, s.last); {
+	switch first, last := binary.BigEndian.AppendUint16(nil, s.ports.first), binary.BigEndian.AppendUint16(nil, s.ports.last); {
 	case s.set != nil:
 		e.lookup(s.set, false)
-	case s.first == s.last:
+	case s.ports.first == s.ports.last:
 		e.compare(unix.NFT_CMP_EQ, first)
 	default:
 		e.compare(unix.NFT_CMP_GTE, first)

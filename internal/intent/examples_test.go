@@ -1,8 +1,11 @@
 package intent_test
 
 import (
+	"bytes"
+	"encoding/json"
 	"os"
 	"path/filepath"
+	"regexp"
 	"testing"
 
 	"ropeway/internal/fabric"
@@ -32,4 +35,54 @@ func TestExamplesAndStarterAreValid(t *testing.T) {
 			}
 		}
 	}
+}
+
+// TestReference holds docs/fabric-file.md to the format: whole files in it are valid, fragments parse, and it explains every key.
+func TestReference(t *testing.T) {
+	page, err := os.ReadFile("../../docs/fabric-file.md")
+	if err != nil {
+		t.Fatal(err)
+	}
+	whole := 0
+	for _, m := range regexp.MustCompile("(?s)```yaml\n(.*?)```").FindAllSubmatch(page, -1) {
+		if !bytes.HasPrefix(m[1], []byte("apiVersion")) {
+			continue
+		}
+		whole++
+		if in, problems := intent.Read("docs/fabric-file.md", m[1]); in == nil {
+			t.Error(problems)
+		}
+	}
+	if whole == 0 {
+		t.Error("the page shows no whole file")
+	}
+	var schema any
+	if err := json.Unmarshal(fabric.Schema(), &schema); err != nil {
+		t.Fatal(err)
+	}
+	for _, key := range keysOf(schema) {
+		if !regexp.MustCompile("`([a-z]+\\.)?" + key + "[`.]").Match(page) {
+			t.Errorf("docs/fabric-file.md does not explain %s", key)
+		}
+	}
+}
+
+// keysOf returns every key of the format that a schema knows.
+func keysOf(v any) (keys []string) {
+	switch v := v.(type) {
+	case map[string]any:
+		if properties, ok := v["properties"].(map[string]any); ok {
+			for key := range properties {
+				keys = append(keys, key)
+			}
+		}
+		for _, below := range v {
+			keys = append(keys, keysOf(below)...)
+		}
+	case []any:
+		for _, below := range v {
+			keys = append(keys, keysOf(below)...)
+		}
+	}
+	return keys
 }

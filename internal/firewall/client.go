@@ -12,8 +12,8 @@ import (
 	"ropeway/internal/plan"
 )
 
-// A Client keeps the table `inet ropeway` of one network namespace: that of the thread which first uses it. One goroutine at a
-// time may call its methods.
+// A Client keeps the table `inet ropeway` of one network namespace: that of the thread which first uses it after New or Close.
+// One goroutine at a time may call its methods.
 type Client struct {
 	socket *socket
 	watch  *watch
@@ -28,34 +28,31 @@ func New() *Client { return &Client{} }
 
 // Close gives back the sockets. The table stays.
 func (c *Client) Close() error {
-	err := c.forget()
+	var errSocket, errWatch error
 	if c.socket != nil {
-		err = errors.Join(err, c.socket.close())
-		c.socket = nil
+		errSocket = c.socket.close()
 	}
-	return err
+	if c.watch != nil {
+		errWatch = c.watch.socket.close()
+	}
+	*c = Client{}
+	return errors.Join(errSocket, errWatch)
 }
 
 // forget makes the next Observe read everything.
-func (c *Client) forget() (err error) {
-	c.state = nil
-	if c.watch != nil {
-		err = c.watch.socket.close()
-		c.watch = nil
-	}
-	return err
-}
+func (c *Client) forget() { c.state = nil }
 
 func (c *Client) open() (err error) {
 	if c.socket == nil {
-		if c.socket, err = dial(0); err != nil {
+		if c.socket, err = dial(receiveBuffer); err != nil {
 			return err
 		}
 	}
 	if c.watch == nil {
 		c.watch, err = newWatch()
+		return err
 	}
-	return err
+	return c.watch.listen(true)
 }
 
 // readTries bounds how often a table is read that changes while it is read.
@@ -69,25 +66,26 @@ func (c *Client) Observe(ctx context.Context) (*State, error) {
 	}
 	touched, err := c.watch.touched(c.socket.port)
 	if err != nil {
-		return nil, errors.Join(err, c.forget())
+		c.forget()
+		return nil, err
 	}
 	if c.state != nil && !touched {
 		return c.state, ctx.Err()
 	}
-	c.state = nil
 	return c.read(ctx, nil)
 }
 
 // read reads the table until nothing changes meanwhile. Elements of the known sets it takes as given.
 func (c *Client) read(ctx context.Context, known map[string]*set) (*State, error) {
+	c.forget()
 	for range readTries {
 		state, changed, err := read(ctx, c.socket, known)
 		if err != nil {
-			return nil, errors.Join(err, c.forget())
+			return nil, err
 		}
 		touched, err := c.watch.touched(c.socket.port)
 		if err != nil {
-			return nil, errors.Join(err, c.forget())
+			return nil, err
 		}
 		if !touched && !changed {
 			c.state = state
@@ -105,8 +103,8 @@ func (c *Client) read(ctx context.Context, known map[string]*set) (*State, error
 const bulk = 1000
 
 // Apply makes the table be what the plan says, in one transaction: packets meet the old table or the new one, nothing between.
-// It returns what it changed, empty where nothing had to change. A plan that is not valid is refused and changes nothing. Apply
-// is as cheap as Observe while plan and table stay what they were.
+// It returns what it changed, empty where nothing had to change; with an error, what it changed before that was noticed, or nil.
+// A plan that is not valid is refused and changes nothing. Apply is as cheap as Observe while plan and table stay what they were.
 func (c *Client) Apply(ctx context.Context, g *plan.Gateway) (*Change, error) {
 	if g != c.plan {
 		if err := g.Validate(); err != nil {
@@ -115,15 +113,13 @@ func (c *Client) Apply(ctx context.Context, g *plan.Gateway) (*Change, error) {
 		c.plan, c.want = g, Compile(g)
 	}
 	change, err := c.attempt(ctx)
-	var refused *commitError
-	if errors.As(err, &refused) { // perhaps somebody changed the table in between: look again, once
-		if err := c.forget(); err != nil {
-			return nil, err
-		}
+	if refused := (*commitError)(nil); errors.As(err, &refused) { // perhaps somebody changed the table in between: look again, once
+		c.forget()
 		change, err = c.attempt(ctx)
 	}
 	if err != nil {
-		return nil, fmt.Errorf("apply the firewall: %w", errors.Join(err, c.forget()))
+		c.forget()
+		return change, fmt.Errorf("apply the firewall: %w", err)
 	}
 	return change, nil
 }
@@ -135,11 +131,14 @@ func (c *Client) attempt(ctx context.Context) (*Change, error) {
 	}
 	change := Diff(have, c.want)
 	if change.Empty() {
-		c.state = have.with(nil, c.want.digest)
+		if have.settled != c.want.digest {
+			c.state = have.with(nil, c.want.digest)
+		}
 		return change, nil
 	}
 	if change.elements() > bulk {
-		if err := c.forget(); err != nil {
+		c.forget()
+		if err := c.watch.listen(false); err != nil {
 			return nil, err
 		}
 	}
@@ -183,9 +182,7 @@ func (c *Client) Remove(ctx context.Context) error {
 	if err := c.open(); err != nil {
 		return err
 	}
-	if err := c.forget(); err != nil {
-		return err
-	}
+	c.forget()
 	t := &batch{}
 	t.add(unix.NFT_MSG_DELTABLE, 0, "delete the table")
 	if err := c.socket.commit(ctx, t); err != nil && !errors.Is(err, unix.ENOENT) {

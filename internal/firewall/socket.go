@@ -30,21 +30,21 @@ type socket struct {
 	buf  []byte
 }
 
-// dial opens a socket in the network namespace of the calling thread. A group above 0 subscribes to its news.
-func dial(group int) (*socket, error) {
+// dial opens a socket in the network namespace of the calling thread, with room for so many bytes that wait to be read.
+func dial(room int) (*socket, error) {
 	fd, err := unix.Socket(unix.AF_NETLINK, unix.SOCK_RAW|unix.SOCK_CLOEXEC, unix.NETLINK_NETFILTER)
 	if err != nil {
 		return nil, fmt.Errorf("open a netlink socket to netfilter: %w", err)
 	}
 	s := &socket{fd: fd, buf: make([]byte, datagramSize)}
-	if err := s.bind(group); err != nil {
+	if err := s.bind(room); err != nil {
 		s.close()
 		return nil, fmt.Errorf("bind a netlink socket to netfilter: %w", err)
 	}
 	return s, nil
 }
 
-func (s *socket) bind(group int) error {
+func (s *socket) bind(room int) error {
 	if err := unix.Bind(s.fd, &unix.SockaddrNetlink{Family: unix.AF_NETLINK}); err != nil {
 		return err
 	}
@@ -57,14 +57,7 @@ func (s *socket) bind(group int) error {
 	if err := unix.SetsockoptInt(s.fd, unix.SOL_NETLINK, unix.NETLINK_CAP_ACK, 1); err != nil {
 		return err
 	}
-	size := receiveBuffer
-	if group > 0 {
-		if err := unix.SetsockoptInt(s.fd, unix.SOL_NETLINK, unix.NETLINK_ADD_MEMBERSHIP, group); err != nil {
-			return err
-		}
-		size = watchBuffer
-	}
-	if err := unix.SetsockoptInt(s.fd, unix.SOL_SOCKET, unix.SO_RCVBUFFORCE, size); err != nil {
+	if err := unix.SetsockoptInt(s.fd, unix.SOL_SOCKET, unix.SO_RCVBUFFORCE, room); err != nil {
 		return err
 	}
 	tv := unix.NsecToTimeval(int64(patience))

@@ -9,14 +9,37 @@ import (
 
 // A watch hears of every transaction of nftables in its network namespace. It is why Observe is cheap: while nobody else has
 // touched the table, it holds what it held, and nothing has to be read.
-type watch struct{ socket *socket }
+type watch struct {
+	socket    *socket
+	listening bool
+}
 
 func newWatch() (*watch, error) {
-	s, err := dial(groupNFTables)
+	s, err := dial(watchBuffer)
 	if err != nil {
 		return nil, err
 	}
-	return &watch{s}, nil
+	w := &watch{socket: s}
+	if err := w.listen(true); err != nil {
+		return nil, errors.Join(err, s.close())
+	}
+	return w, nil
+}
+
+// listen begins to listen, or ends it.
+func (w *watch) listen(on bool) error {
+	if w.listening == on {
+		return nil
+	}
+	option := unix.NETLINK_DROP_MEMBERSHIP
+	if on {
+		option = unix.NETLINK_ADD_MEMBERSHIP
+	}
+	if err := unix.SetsockoptInt(w.socket.fd, unix.SOL_NETLINK, option, groupNFTables); err != nil {
+		return fmt.Errorf("listen to the news of nftables: %w", err)
+	}
+	w.listening = on
+	return nil
 }
 
 // touched reports whether anybody but the socket of that port has changed the table since touched was last called. It errs on

@@ -23,8 +23,9 @@ import (
 // A wire is a TUN interface of the gateway whose other end the test holds: it says exactly which packet enters, and sees exactly
 // which packets leave, whatever their source.
 type wire struct {
-	name string
-	fd   int
+	name  string
+	addr6 net.IP
+	fd    int
 }
 
 // A world is a gateway in a network namespace of its own: the calling thread is in it.
@@ -55,6 +56,9 @@ func newWorld(tb testing.TB) *world {
 	w.sysctl("ipv4/conf/default/send_redirects", "0")
 	for i, name := range []string{"eth0", "rw0", "rw1", "wan0"} {
 		w.addWire(name, byte(i+1))
+	}
+	for i := range w.wires {
+		w.awaitLocal(w.wires[i].addr6)
 	}
 	w.route("eth0", "10.1.0.0/16", "fd01::/48")
 	w.route("rw0", "10.2.0.0/16", "fd02::/48")
@@ -93,6 +97,7 @@ func (w *world) addWire(name string, n byte) {
 	for _, cidr := range []string{netip.AddrFrom4([4]byte{192, 0, 2, n}).String() + "/32", "2001:db8::" + string('0'+n) + "/128"} {
 		addr, err := netlink.ParseAddr(cidr)
 		if err == nil {
+			addr.Flags = unix.IFA_F_NODAD // usable at once
 			err = netlink.AddrAdd(link, addr)
 		}
 		if err != nil {
@@ -102,7 +107,20 @@ func (w *world) addWire(name string, n byte) {
 	if err := netlink.LinkSetUp(link); err != nil {
 		w.tb.Fatal(err)
 	}
-	w.wires[name] = &wire{name, fd}
+	w.wires[name] = &wire{name, net.ParseIP("2001:db8::" + string('0'+n)), fd}
+}
+
+// awaitLocal waits until the kernel, which does it in the background, takes an IPv6 address for its own.
+func (w *world) awaitLocal(address net.IP) {
+	w.tb.Helper()
+	for range 2000 {
+		routes, err := netlink.RouteGet(address)
+		if err == nil && len(routes) == 1 && routes[0].Type == unix.RTN_LOCAL {
+			return
+		}
+		time.Sleep(time.Millisecond)
+	}
+	w.tb.Fatalf("%s does not become an address of the gateway", address)
 }
 
 func (w *world) route(name string, cidrs ...string) {

@@ -67,14 +67,7 @@ func (s spans) at(i int) span {
 	return span{b[:s.size:s.size], b[s.size : 2*s.size : 2*s.size]}
 }
 
-// slice returns the elements from i on, before j.
-func (s spans) slice(i, j int) spans {
-	return spans{s.size, s.keys[2*s.size*i : 2*s.size*j]}
-}
-
 func (s *spans) add(e span) { s.keys = append(append(s.keys, e.lo...), e.hi...) }
-
-func (s *spans) addAll(o spans) { s.keys = append(s.keys, o.keys...) }
 
 // apart reports whether each element ends before the next begins.
 func (s spans) apart() bool {

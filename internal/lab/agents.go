@@ -60,6 +60,11 @@ const (
 // wireguardSockets is where every implementation of WireGuard in userspace puts its sockets.
 const wireguardSockets = "/run/wireguard"
 
+// agentRun is where an agent's status is asked for unless somebody says otherwise.
+const agentRun = "/run/ropeway"
+
+func machineRun(lab, gateway string) string { return filepath.Join(machineDir(lab, gateway), runDir) }
+
 // makeKeys lets every gateway make its private key, and writes the public ones into the lock.
 func makeKeys(ctx context.Context, lab, agent string, lock *state.Lock) error {
 	var mu sync.Mutex

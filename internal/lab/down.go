@@ -62,7 +62,7 @@ func (l *Lab) demolish(ctx context.Context) error {
 	if err := os.RemoveAll(home(l.Name)); err != nil {
 		return fmt.Errorf("remove the files of lab %s: %w", l.Name, err)
 	}
-	for _, dir := range []string{Dir, netns.Dir, wireguardSockets} { // as long as others use them they stay
+	for _, dir := range []string{Dir, netns.Dir, wireguardSockets, agentRun} { // as long as others use them they stay
 		if err := os.Remove(dir); err != nil && !errors.Is(err, unix.ENOTEMPTY) && !errors.Is(err, unix.EBUSY) && !errors.Is(err, fs.ErrNotExist) {
 			return fmt.Errorf("remove an empty directory: %w", err)
 		}

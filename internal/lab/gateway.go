@@ -1,13 +1,14 @@
 package lab
 
 import (
-	"bytes"
 	"context"
 	"errors"
 	"fmt"
 	"net/netip"
 	"os"
+	"path/filepath"
 	"slices"
+	"strings"
 	"time"
 
 	"github.com/vishvananda/netlink"
@@ -118,24 +119,60 @@ func (l *Lab) workingLinks() []Link {
 
 // signalAgent stops the agent of a gateway or lets it go on. Its devices are processes of their own and do not notice.
 func (l *Lab) signalAgent(gateway string, sig unix.Signal) error {
-	ids, err := identities([]string{spaceName(l.Name, gateway)})
+	pid, err := l.agentOf(gateway)
 	if err != nil {
 		return err
+	}
+	if pid == 0 {
+		return problem("RW5010", "gateway "+gateway, "its agent does not run", "its log is "+machineDir(l.Name, gateway)+"/"+logFile)
+	}
+	if err := unix.Kill(pid, sig); err != nil {
+		return fmt.Errorf("signal the agent of %s: %w", gateway, err)
+	}
+	return nil
+}
+
+// agentOf returns the process of a gateway's agent, and 0 where none runs.
+func (l *Lab) agentOf(gateway string) (int, error) {
+	ids, err := identities([]string{spaceName(l.Name, gateway)})
+	if err != nil {
+		return 0, err
 	}
 	living, err := inhabitants(ids)
 	if err != nil {
-		return err
+		return 0, err
 	}
 	for pid := range living {
-		args, err := os.ReadFile(fmt.Sprintf("/proc/%d/cmdline", pid))
-		if words := bytes.Split(args, []byte{0}); err == nil && len(words) > 1 && string(words[1]) == "run" {
-			if err := unix.Kill(pid, sig); err != nil && !errors.Is(err, unix.ESRCH) {
-				return fmt.Errorf("signal the agent: %w", err)
-			}
-			return nil
+		if isAgent(pid, machineDir(l.Name, gateway)) {
+			return pid, nil
 		}
 	}
-	return problem("RW5010", "gateway "+gateway, "its agent does not run", "its log is "+machineDir(l.Name, gateway)+"/"+logFile)
+	return 0, nil
+}
+
+// isAgent reports whether a process is the agent that startAgent started on the plan in a directory.
+func isAgent(pid int, dir string) bool {
+	args, err := os.ReadFile(fmt.Sprintf("/proc/%d/cmdline", pid))
+	words := strings.Split(string(args), "\x00")
+	return err == nil && len(words) > 3 && words[1] == "run" && words[3] == filepath.Join(dir, planFile)
+}
+
+// agents returns how the agents of all gateways do: "running", "held" or "dead".
+func (l *Lab) agents() (map[string]string, error) {
+	out := map[string]string{}
+	for _, g := range l.record.Plan.Gateways {
+		pid, err := l.agentOf(g.Name)
+		if err != nil {
+			return nil, err
+		}
+		out[g.Name] = "running"
+		if pid == 0 {
+			out[g.Name] = "dead"
+		} else if len(stateOf(g, l.record.Faults).lost) > 0 {
+			out[g.Name] = "held"
+		}
+	}
+	return out, nil
 }
 
 // deleteRoutes deletes the agent's routes to a prefix.

@@ -1,0 +1,231 @@
+package main
+
+import (
+	"fmt"
+	"io"
+	"net/netip"
+	"strconv"
+	"strings"
+
+	"github.com/spf13/cobra"
+
+	"ropeway/internal/console"
+	"ropeway/internal/lab"
+)
+
+func newLabStatusCommand() *cobra.Command {
+	cmd := &cobra.Command{
+		Use: "status [LAB|FILE]", Short: "Show the machines, links and faults of a lab",
+		Args: cobra.MaximumNArgs(1), ValidArgsFunction: completeLabs,
+	}
+	format := outputFlag(cmd, console.TableFormat, console.Wide, console.JSON, console.YAML)
+	cmd.RunE = func(cmd *cobra.Command, args []string) error {
+		l, err := openLab(cmd, args)
+		if err != nil {
+			return err
+		}
+		s, err := l.Status(cmd.Context())
+		if err != nil {
+			return err
+		}
+		out := cmd.OutOrStdout()
+		style := styleOf(cmd, out)
+		if err := console.Show(out, style, format.Format, s, func() *console.Table { return machineTable(s) }); err != nil {
+			return err
+		}
+		if format.Format == console.JSON || format.Format == console.YAML {
+			return nil
+		}
+		return showFaults(out, style, s)
+	}
+	return cmd
+}
+
+// machineTable has a row for every machine that somebody may want to enter.
+func machineTable(s *lab.Status) *console.Table {
+	t := &console.Table{Columns: []console.Column{
+		{Title: "MACHINE"}, {Title: "KIND"}, {Title: "PLACE"}, {Title: "STATE"}, {Title: "ADDRESSES"}, {Title: "NAMESPACE", Wide: true},
+	}}
+	for _, m := range s.Machines {
+		state := ""
+		if m.Agent != "" {
+			up, all := 0, 0
+			for _, k := range s.Links {
+				if k.A == m.Name || k.B == m.Name {
+					all++
+					if k.Up {
+						up++
+					}
+				}
+			}
+			state = fmt.Sprintf("agent %s, %d of %s", m.Agent, up, count(all, "link"))
+		}
+		t.Rows = append(t.Rows, []string{m.Name, string(m.Kind), m.Place, state, addressText(m.Addresses), m.Namespace})
+	}
+	t.Paint = func(style console.Style, row, column int, cell string) string {
+		if column == 3 && s.Machines[row].Agent != "" && s.Machines[row].Agent != "running" {
+			return style.Red(cell)
+		}
+		return cell
+	}
+	return t
+}
+
+func addressText(addrs []netip.Addr) string {
+	texts := make([]string, len(addrs))
+	for i, a := range addrs {
+		texts[i] = a.String()
+	}
+	return some(texts)
+}
+
+func showFaults(out io.Writer, style console.Style, s *lab.Status) error {
+	var b strings.Builder
+	for _, k := range s.Links {
+		if !k.Up {
+			fmt.Fprintf(&b, "%s: no packet passes\n", style.Red("link "+k.A+" "+k.B))
+		}
+	}
+	for _, f := range s.Faults {
+		fmt.Fprintf(&b, "%s: %s\n", style.Yellow("fault "+strconv.Itoa(f.ID)), f)
+	}
+	if b.Len() == 0 {
+		return nil
+	}
+	_, err := io.WriteString(out, "\n"+b.String())
+	return err
+}
+
+func newLabTestCommand() *cobra.Command {
+	var everything, predictFaults bool
+	cmd := &cobra.Command{
+		Use: "test [LAB|FILE]", Short: "Send real packets, and hold them against the proof",
+		Long: `Send what tests and access of the fabric file say as real packets, both ways, small and as large as the path carries and one byte larger,
+and set what becomes of each beside what the prover predicts for the plan that the agents have.
+
+Exit 0 where every packet did as predicted and every test holds, 3 otherwise.`,
+		Args: cobra.MaximumNArgs(1), ValidArgsFunction: completeLabs,
+	}
+	cmd.Flags().BoolVar(&everything, "everything", false, "send every service between every two hosts, not only what the file speaks of")
+	cmd.Flags().BoolVar(&predictFaults, "predict-faults", true, "tell the prover of the lab's faults; without, it predicts the healthy fabric")
+	format := outputFlag(cmd, console.TableFormat, console.Wide, console.JSON, console.YAML)
+	cmd.RunE = func(cmd *cobra.Command, args []string) error {
+		l, err := openLab(cmd, args)
+		if err != nil {
+			return err
+		}
+		r, err := l.Test(cmd.Context(), lab.TestOptions{IgnoreFaults: !predictFaults, Everything: everything})
+		if err != nil {
+			return err
+		}
+		if err := showTested(cmd, format.Format, r); err != nil {
+			return err
+		}
+		if !r.OK {
+			return exitProof
+		}
+		return nil
+	}
+	return cmd
+}
+
+// manyResults is how many rows a table of flows may have before it shows only those that matter; -o wide shows all.
+const manyResults = 400
+
+func showTested(cmd *cobra.Command, format console.Format, r *lab.Report) error {
+	out := cmd.OutOrStdout()
+	style := styleOf(cmd, out)
+	if format == console.JSON || format == console.YAML {
+		return console.Encode(out, format, r)
+	}
+	wide := format == console.Wide
+	shown, hidden := r.Results, 0
+	if len(shown) > manyResults && !wide {
+		shown = nil
+		for _, res := range r.Results {
+			if !res.Agree {
+				shown = append(shown, res)
+			}
+		}
+		hidden = len(r.Results) - len(shown)
+	}
+	if len(shown) > 0 {
+		if err := flowTable(shown).Write(out, style, wide); err != nil {
+			return err
+		}
+	}
+	if hidden > 0 {
+		if _, err := fmt.Fprintf(out, "%s that did as predicted are not shown; -o wide shows all\n", count(hidden, "flow")); err != nil {
+			return err
+		}
+	}
+	return summary(out, style, r)
+}
+
+func flowTable(results []lab.Result) *console.Table {
+	t := &console.Table{Columns: []console.Column{
+		{Title: "FROM"}, {Title: "TO"}, {Title: "SERVICE"}, {Title: "SIZE", Right: true}, {Title: "PREDICTED"}, {Title: "OBSERVED"},
+		{Title: ""}, {Title: "WHY", Wide: true},
+	}}
+	for _, r := range results {
+		size, agree := "small", "✓"
+		if r.Size != 0 {
+			size = strconv.Itoa(r.Size)
+		}
+		if r.Stream {
+			size = "stream"
+		}
+		if !r.Agree {
+			agree = "✗ they differ"
+		}
+		t.Rows = append(t.Rows, []string{
+			r.From.String(), r.To.String(), r.Service, size, string(r.Predicted), string(r.Observed), agree, r.Reason,
+		})
+	}
+	t.Paint = func(style console.Style, row, column int, cell string) string {
+		switch {
+		case column == 6 && results[row].Agree:
+			return style.Green(cell)
+		case column >= 4 && column <= 6 && !results[row].Agree:
+			return style.Red(cell)
+		}
+		return cell
+	}
+	return t
+}
+
+func summary(out io.Writer, style console.Style, r *lab.Report) error {
+	var b strings.Builder
+	for _, t := range r.Tests {
+		mark, service := style.Green("✓"), ""
+		if !t.OK {
+			mark = style.Red("✗")
+		}
+		if t.Service != "" && !strings.Contains(t.To, ":") {
+			service = " " + t.Service
+		}
+		fmt.Fprintf(&b, "%s test %s → %s%s %s: predicted %s, observed %s", mark, t.From, t.To, service, t.Expect, holds(t.Predicted), holds(t.Observed))
+		if !t.OK && t.Reason != "" {
+			b.WriteString(" (" + t.Reason + ")")
+		}
+		b.WriteString("\n")
+	}
+	for _, f := range r.Faults {
+		fmt.Fprintf(&b, "%s: %s\n", style.Yellow("fault "+strconv.Itoa(f.ID)), f)
+	}
+	line := fmt.Sprintf("%d of %s did as predicted", r.Agree, count(r.Sent, "flow"))
+	if r.Agree == r.Sent {
+		line = style.Green(line)
+	} else {
+		line = style.Red(line)
+	}
+	_, err := fmt.Fprintf(out, "%s%s\n", &b, line)
+	return err
+}
+
+func holds(ok bool) string {
+	if ok {
+		return "holds"
+	}
+	return "fails"
+}

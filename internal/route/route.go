@@ -1,78 +1,71 @@
 // Package route owns the routes and nexthop objects of protocol 114 in the main table, and no others.
 //
-// Every device that routes leave by gets a nexthop object (one for IPv4, one for IPv6), and every prefix is a route that names it:
-// moving all of them to another device is one message. A route of somebody else for a wanted prefix is never replaced; Apply
-// names it in an error and goes on with the others.
+// Every device that routes leave by gets a nexthop object (one for each family of addresses), and every prefix is a route that names
+// it: moving all of them to another device is one message, whatever their number. Observe reads, Diff compares, Apply sends the difference
+// in large batches.
+//
+// A route of somebody else for a wanted prefix is never replaced, and never outdone: ours has the metric that the kernel gives where none
+// is asked for (0 in IPv4, 1024 in IPv6), and somebody else's with the same or a smaller one makes a Conflict, which Apply names
+// while it goes on with the others. One with a greater metric, such as an "unreachable" that catches what a tunnel does not carry, is nobody's
+// business: the kernel falls back on it when ours goes.
 package route
 
 import (
-	"context"
-	"errors"
 	"net/netip"
-
-	"ropeway/internal/plan"
+	"strings"
 )
 
-// Protocol marks what is Ropeway's (rtm_protocol, nhm_protocol): 114 is 'r'.
+// Protocol marks what is Ropeway's (rtm_protocol, nh_protocol): 114 is 'r'.
 const Protocol = 114
 
 // A State is the routes and nexthop objects that were found, both sorted.
 type State struct {
 	Nexthops []Nexthop `json:"nexthops"` // by ID
-	Routes   []Route   `json:"routes"`   // by prefix
+	Routes   []Route   `json:"routes"`   // by prefix, then metric
 }
 
 // A Nexthop is a nexthop object of ours.
 type Nexthop struct {
 	ID     uint32 `json:"id"`
-	Device string `json:"device"`
-	IPv6   bool   `json:"ipv6"`
+	Device string `json:"device"` // "": it is not a mere device, so it is not as we make it
+	IPv6   bool   `json:"ipv6,omitempty"`
 }
 
 // A Route is a route of ours in the main table.
 type Route struct {
 	Prefix  netip.Prefix `json:"prefix"`
-	Nexthop uint32       `json:"nexthop"` // 0: the route names none, so it is not as we make it
-	MTU     int          `json:"mtu"`
+	Metric  uint32       `json:"metric,omitempty"`
+	Nexthop uint32       `json:"nexthop"`          // ID of a nexthop object; 0: it names none, so it is not as we make it
+	MTU     int          `json:"mtu"`              // in bytes; 0: that of the device
+	Locked  bool         `json:"locked,omitempty"` // IPv6 forwarding minds the MTU of a route only where it is locked
 }
 
-// A Change is one step from what is to what is wanted.
-type Change struct {
-	text string
+// metric is what the kernel takes where a route asks for none.
+func metric(p netip.Prefix) uint32 {
+	if p.Addr().Is6() {
+		return 1024 // IP6_RT_PRIO_USER
+	}
+	return 0
 }
-
-// String returns a line such as "add route 10.20.0.0/16 dev rw0 mtu 1420".
-func (c Change) String() string { return c.text }
 
 // A Conflict is a wanted prefix that somebody else has a route for.
 type Conflict struct{ Prefix netip.Prefix }
 
 func (c *Conflict) Error() string {
-	return "route " + c.Prefix.String() + ": somebody else has a route for this prefix, it is left alone"
+	return "route " + c.Prefix.String() + ": somebody else has a route for this prefix; it is left alone"
 }
 
-// A Client observes and changes routes in the network namespace that it is called in.
+// maxErrors bounds how many failures of one Apply are named; the rest is counted.
+const maxErrors = 100
+
+// Client observes and changes routes in the network namespace that its methods are called in. It holds nothing, and may be used by
+// several goroutines.
 type Client struct{}
 
-// New returns a Client. It touches nothing.
+// New returns a Client.
 func New() *Client { return &Client{} }
 
-var errNotYet = errors.New("not written yet")
+// devicePrefix is what the interfaces of the fabric begin with: a plan that routes into another one is refused.
+const devicePrefix = "rw"
 
-// Observe returns what is there of ours.
-func (c *Client) Observe(ctx context.Context) (State, error) { return State{}, errNotYet }
-
-// Diff returns the steps that lead from have to want, in the order in which they are safe.
-func Diff(want []*plan.Route, have State) []Change { return nil }
-
-// Apply makes the routes what the plan wants and returns what it changed. The devices must exist and be up. Prefixes that
-// somebody else routes come back as errors of type *Conflict (errors.As), the other routes are made all the same.
-func (c *Client) Apply(ctx context.Context, want []*plan.Route) ([]Change, error) {
-	return nil, errNotYet
-}
-
-// Move sends everything that leaves by one device out of another, at once.
-func (c *Client) Move(ctx context.Context, from, to string) error { return errNotYet }
-
-// Remove deletes every route and nexthop object of ours.
-func (c *Client) Remove(ctx context.Context) ([]Change, error) { return nil, errNotYet }
+func validDevice(name string) bool { return strings.HasPrefix(name, devicePrefix) && len(name) <= 15 }

@@ -17,53 +17,42 @@ import (
 
 // A link is an interface whose name begins with rw, whoever made it.
 type link struct {
-	Index     int
-	Name      string
-	Kind      string // "wireguard", "tun", …
-	Up        bool
-	MTU       int
+	rtnl.Link
 	Addresses []netip.Prefix // sorted, without link-local ones of IPv6
 }
 
-// attempts bounds how often a dump that changed while it was read is read again.
-const attempts = 5
-
 // links returns the interfaces that begin with rw, sorted by name.
-func links() (out []link, err error) {
+func links() ([]link, error) {
 	conn, err := rtnl.Open()
 	if err != nil {
 		return nil, err
 	}
 	defer func() { _ = conn.Close() }()
-	for range attempts {
-		if out, err = readLinks(conn); !errors.Is(err, rtnl.ErrInterrupted) {
-			break
-		}
-	}
+	all, err := conn.Links()
 	if err != nil {
 		return nil, fmt.Errorf("list the interfaces: %w", err)
+	}
+	var out []link
+	for _, l := range all {
+		if strings.HasPrefix(l.Name, Prefix) {
+			out = append(out, link{Link: l})
+		}
+	}
+	if len(out) == 0 {
+		return nil, nil
+	}
+	if err := rtnl.Again(func() error { return readAddresses(conn, out) }); err != nil {
+		return nil, fmt.Errorf("list the addresses: %w", err)
 	}
 	slices.SortFunc(out, func(a, b link) int { return strings.Compare(a.Name, b.Name) })
 	return out, nil
 }
 
-// skipStats is RTEXT_FILTER_SKIP_STATS of linux/rtnetlink.h: counters make most of an answer about interfaces.
-const skipStats = 1 << 3
-
-func readLinks(conn *rtnl.Conn) (out []link, err error) {
-	err = conn.Dump(func(b *rtnl.Builder) {
-		b.Message(unix.RTM_GETLINK, unix.NLM_F_DUMP, make([]byte, unix.SizeofIfInfomsg))
-		b.Uint32(unix.IFLA_EXT_MASK, skipStats)
-	}, func(payload []byte) error {
-		if l, ok := parseLink(payload); ok {
-			out = append(out, l)
-		}
-		return nil
-	})
-	if err != nil || len(out) == 0 {
-		return nil, err
+func readAddresses(conn *rtnl.Conn, out []link) error {
+	for i := range out {
+		out[i].Addresses = nil
 	}
-	err = conn.Dump(func(b *rtnl.Builder) {
+	err := conn.Dump(func(b *rtnl.Builder) {
 		b.Message(unix.RTM_GETADDR, unix.NLM_F_DUMP, make([]byte, unix.SizeofIfAddrmsg))
 	}, func(payload []byte) error {
 		index, prefix := parseAddress(payload)
@@ -76,31 +65,7 @@ func readLinks(conn *rtnl.Conn) (out []link, err error) {
 	for _, l := range out {
 		slices.SortFunc(l.Addresses, netip.Prefix.Compare)
 	}
-	return out, err
-}
-
-// parseLink reads struct ifinfomsg (family, type, index, flags, change) and its attributes; ok is false where the name is none of ours.
-func parseLink(payload []byte) (l link, ok bool) {
-	if len(payload) < unix.SizeofIfInfomsg {
-		return l, false
-	}
-	l.Index = int(int32(rtnl.Uint32(payload[4:])))
-	l.Up = rtnl.Uint32(payload[8:])&unix.IFF_UP != 0
-	rtnl.Attrs(payload[unix.SizeofIfInfomsg:], func(kind uint16, value []byte) {
-		switch kind {
-		case unix.IFLA_IFNAME:
-			l.Name = unix.ByteSliceToString(value)
-		case unix.IFLA_MTU:
-			l.MTU = int(rtnl.Uint32(value))
-		case unix.IFLA_LINKINFO:
-			rtnl.Attrs(value, func(kind uint16, value []byte) {
-				if kind == unix.IFLA_INFO_KIND {
-					l.Kind = unix.ByteSliceToString(value)
-				}
-			})
-		}
-	})
-	return l, strings.HasPrefix(l.Name, Prefix)
+	return err
 }
 
 // parseAddress reads struct ifaddrmsg (family, prefix length, flags, scope, index) and the address that is ours: IFA_LOCAL, and where there is none

@@ -1,0 +1,146 @@
+package verify
+
+import (
+	"encoding/binary"
+	"math/bits"
+	"net/netip"
+	"slices"
+)
+
+// A listID names a list of prefixes in a pool. The empty list is 0.
+type listID uint32
+
+// A pool numbers prefixes and lists of prefixes, so that a list that a thousand gateways share is worked out once. A list is
+// known by where it lies in memory, which costs nothing, and failing that by what it says.
+type pool struct {
+	prefixes   []netip.Prefix // by number
+	numbers    map[prefixKey]int32
+	lists      [][]int32 // by listID: numbers of prefixes, in the order of netip.Prefix.Compare, none twice
+	byIdentity map[identity]listID
+	byContent  map[uint64][]listID
+	scratch    []int32
+}
+
+type identity struct {
+	first  *netip.Prefix
+	length int
+}
+
+// A prefixKey is a prefix as plain numbers: hashing it is several times faster than hashing a netip.Prefix.
+type prefixKey struct {
+	high, low uint64
+	bits      uint64
+}
+
+func newPool() *pool {
+	return &pool{
+		numbers:    map[prefixKey]int32{},
+		lists:      [][]int32{nil},
+		byIdentity: map[identity]listID{},
+		byContent:  map[uint64][]listID{},
+	}
+}
+
+// list returns the number of a list, in any order and with repetitions; what is no prefix at all is left out.
+func (p *pool) list(l []netip.Prefix) listID {
+	if len(l) == 0 {
+		return 0
+	}
+	where := identity{&l[0], len(l)}
+	if id, known := p.byIdentity[where]; known {
+		return id
+	}
+	id := p.intern(p.resolve(l))
+	p.byIdentity[where] = id
+	return id
+}
+
+// resolve returns the numbers of a list's prefixes in order. The result is good until the next call.
+func (p *pool) resolve(l []netip.Prefix) []int32 {
+	out := p.scratch[:0]
+	ordered := true
+	for i, prefix := range l {
+		if !prefix.IsValid() {
+			continue
+		}
+		out = append(out, p.number(prefix))
+		ordered = ordered && (i == 0 || l[i-1].Compare(prefix) < 0)
+	}
+	if !ordered {
+		slices.SortFunc(out, func(a, b int32) int { return p.prefixes[a].Compare(p.prefixes[b]) })
+		out = slices.Compact(out)
+	}
+	p.scratch = out
+	return out
+}
+
+// number returns the number of a prefix; bits of the host do not count.
+func (p *pool) number(prefix netip.Prefix) int32 {
+	key := keyOf(prefix)
+	if n, known := p.numbers[key]; known {
+		return n
+	}
+	if masked := prefix.Masked(); masked != prefix {
+		return p.number(masked)
+	}
+	n := int32(len(p.prefixes))
+	p.prefixes = append(p.prefixes, prefix)
+	p.numbers[key] = n
+	return n
+}
+
+func keyOf(p netip.Prefix) prefixKey {
+	b := p.Addr().As16()
+	length := uint64(p.Bits())
+	if p.Addr().Is6() {
+		length |= 1 << 16 // an IPv6 prefix is never an IPv4 one
+	}
+	return prefixKey{binary.BigEndian.Uint64(b[:8]), binary.BigEndian.Uint64(b[8:]), length}
+}
+
+func (p *pool) intern(numbers []int32) listID {
+	if len(numbers) == 0 {
+		return 0
+	}
+	h := uint64(len(numbers))
+	for _, n := range numbers {
+		high, low := bits.Mul64(h^uint64(n)^0x9e3779b97f4a7c15, 0xd6e8feb86659fd93)
+		h = high ^ low
+	}
+	for _, id := range p.byContent[h] {
+		if slices.Equal(p.lists[id], numbers) {
+			return id
+		}
+	}
+	id := listID(len(p.lists))
+	p.lists = append(p.lists, slices.Clone(numbers))
+	p.byContent[h] = append(p.byContent[h], id)
+	return id
+}
+
+// text returns a list's prefixes.
+func (p *pool) text(id listID) []netip.Prefix {
+	out := make([]netip.Prefix, len(p.lists[id]))
+	for i, n := range p.lists[id] {
+		out[i] = p.prefixes[n]
+	}
+	return out
+}
+
+// has reports whether a list names exactly this prefix.
+func (p *pool) has(id listID, prefix netip.Prefix) bool {
+	_, found := slices.BinarySearchFunc(p.lists[id], prefix, func(n int32, want netip.Prefix) int {
+		return p.prefixes[n].Compare(want)
+	})
+	return found
+}
+
+// longest returns the longest prefix of a list that holds an address.
+func (p *pool) longest(id listID, a netip.Addr) (best netip.Prefix, found bool) {
+	for _, n := range p.lists[id] {
+		if q := p.prefixes[n]; q.Contains(a) && (!found || q.Bits() > best.Bits()) {
+			best, found = q, true
+		}
+	}
+	return best, found
+}

@@ -1,0 +1,152 @@
+package verify
+
+import (
+	"encoding/binary"
+	"hash/maphash"
+	"slices"
+)
+
+// A cell is one sort of address in a list, and the longest prefix of the list that covers it.
+type cell struct {
+	sort int32
+	bits uint8
+}
+
+// cells works out a routing list, for all gateways that use it.
+func (w *world) cells(m *Model, sorts int) [][]cell {
+	out := make([][]cell, len(m.pool.lists))
+	seen := make([]int32, sorts)
+	for id, list := range m.pool.lists {
+		if !m.routes(listID(id)) {
+			continue
+		}
+		w.atoms.each(list, func(s span) {
+			for a := s.lo; a < s.hi; a++ {
+				if sort := w.sort.of[a]; seen[sort] != int32(id) {
+					seen[sort] = int32(id)
+					out[id] = append(out[id], cell{sort, s.bits})
+				}
+			}
+		})
+	}
+	return out
+}
+
+// A painter fills the column of one table: the longest prefix wins, and of two as long the later, because the second of two routes or
+// peers with the same prefix takes it over from the first.
+type painter struct {
+	value  []uint16 // by sort
+	length []int16
+}
+
+func newPainter(sorts int) *painter {
+	return &painter{make([]uint16, sorts), make([]int16, sorts)}
+}
+
+func (p *painter) reset() {
+	for i := range p.length {
+		p.length[i] = -1
+	}
+	clear(p.value)
+}
+
+func (p *painter) paint(cells []cell, value uint16) {
+	for _, c := range cells {
+		if int16(c.bits) >= p.length[c.sort] {
+			p.length[c.sort], p.value[c.sort] = int16(c.bits), value
+		}
+	}
+}
+
+// stripe is how many columns are painted before they are written to the rows: a cache line's worth of cells.
+const stripe = 32
+
+// makeRows paints the columns of every gateway, device and place, a stripe at a time, and merges rows that are alike.
+func (w *world) makeRows(m *Model, sorts int) {
+	w.keysAt = len(m.gateways)
+	w.entryAt = w.keysAt + len(m.devices)
+	width := w.entryAt + len(m.places)
+	cells := w.cells(m, sorts)
+	all := make([]uint16, width*sorts)
+	painters := [workers][]*painter{}
+	parallel((width+stripe-1)/stripe, func(worker, i int) {
+		if painters[worker] == nil {
+			for range stripe {
+				painters[worker] = append(painters[worker], newPainter(sorts))
+			}
+		}
+		first := i * stripe
+		columns := painters[worker][:min(stripe, width-first)]
+		for k, p := range columns {
+			w.column(m, cells, p, first+k)
+		}
+		for sort := range sorts {
+			row := all[sort*width+first:]
+			for k, p := range columns {
+				row[k] = p.value[sort]
+			}
+		}
+	})
+	w.mergeRows(all, width, sorts)
+}
+
+// column paints what one gateway, device or place does with every sort of address.
+func (w *world) column(m *Model, cells [][]cell, p *painter, n int) {
+	p.reset()
+	switch {
+	case n < w.keysAt:
+		g := &m.gateways[n]
+		for i, list := range g.routes {
+			p.paint(cells[list], uint16(i+1))
+		}
+		p.paint(cells[g.own], local)
+	case n < w.entryAt:
+		for i, list := range m.devices[n-w.keysAt].allowed {
+			p.paint(cells[list], uint16(i+1))
+		}
+	default:
+		at := &m.places[n-w.entryAt]
+		for i, list := range at.routes {
+			p.paint(cells[list], uint16(i+1))
+		}
+		p.paint(cells[at.own], local)
+	}
+}
+
+// mergeRows keeps one of all rows of an owner that are alike, and notes the row of every atom. All atoms of a sort have one owner.
+func (w *world) mergeRows(all []uint16, width, sorts int) {
+	ownerOf := make([]int32, sorts)
+	for a, sort := range w.sort.of {
+		ownerOf[sort] = w.owner[a]
+	}
+	rowOfSort := make([]int32, sorts)
+	byHash := map[uint64][]int32{}
+	seed := maphash.MakeSeed() // decides only what is compared with what
+	buf := make([]byte, 0, 2*width)
+	for sort := range sorts {
+		row := all[sort*width : (sort+1)*width]
+		buf = buf[:0]
+		for _, x := range row {
+			buf = binary.NativeEndian.AppendUint16(buf, x)
+		}
+		h := maphash.Bytes(seed, buf)
+		found := nobody
+		for _, r := range byHash[h] {
+			if w.rowOwner[r] == ownerOf[sort] && slices.Equal(w.rows[r], row) {
+				found = r
+				break
+			}
+		}
+		if found == nobody {
+			found = int32(len(w.rows))
+			w.rows = append(w.rows, slices.Clone(row))
+			w.rowOwner = append(w.rowOwner, ownerOf[sort])
+			byHash[h] = append(byHash[h], found)
+		}
+		rowOfSort[sort] = found
+	}
+	w.rowOf = make([]int32, len(w.sort.of))
+	for a, sort := range w.sort.of {
+		w.rowOf[a] = rowOfSort[sort]
+	}
+}

@@ -19,10 +19,10 @@ func TestLayers(t *testing.T) {
 	}{
 		{"words", words, words},
 		{"thought", thought, slices.Concat(words, thought)},
-		{"a hand", []string{"wireguard"}, slices.Concat(words, []string{"plan"})},
-		{"a hand", []string{"route"}, slices.Concat(words, []string{"plan"})},
+		{"a hand", []string{"wireguard"}, slices.Concat(words, []string{"plan", "rtnl"})},
+		{"a hand", []string{"route"}, slices.Concat(words, []string{"plan", "rtnl"})},
 		{"a hand", []string{"firewall"}, slices.Concat(words, []string{"plan"})},
-		{"a hand", []string{"tune"}, slices.Concat(words, []string{"plan"})},
+		{"a hand", []string{"tune"}, slices.Concat(words, []string{"plan", "files"})},
 	} {
 		for _, name := range layer.packages {
 			for _, dep := range deps(t, "ropeway/internal/"+name) {

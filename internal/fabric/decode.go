@@ -19,7 +19,13 @@ type decoder struct {
 	problems diag.List
 }
 
+// maxProblems bounds what is reported of one file: who has a thousand errors will run it again.
+const maxProblems = 1000
+
 func (d *decoder) report(code diag.Code, at diag.Position, subject string, f fault) {
+	if len(d.problems) == maxProblems {
+		return
+	}
 	d.problems = append(d.problems, diag.Problem{
 		Code: code, Severity: diag.Error, Subject: subject, Message: f.message, Hint: f.hint, Position: at,
 	})
@@ -121,6 +127,9 @@ func (d *decoder) list(n *yaml.Node, into reflect.Value, f field, subject string
 	}
 	if len(entries) < f.least || f.most > 0 && len(entries) > f.most {
 		d.report("RW1008", d.node(n), subject, fault{message: fmt.Sprintf("%s has %d entries", f.key, len(entries)), hint: "it takes " + f.count()})
+		if len(entries) > 0 {
+			return
+		}
 	}
 	into.Set(reflect.MakeSlice(into.Type(), len(entries), len(entries)))
 	for i, entry := range entries {
@@ -150,6 +159,9 @@ func (d *decoder) text(n *yaml.Node, into *Text, f field, subject string) {
 		return
 	}
 	*into = Text{n.Value, d.node(n)}
+	if len(d.problems) == maxProblems {
+		return
+	}
 	if f := f.rule.judge(n.Value); f != nil {
 		d.report(f.code, into.At, subject, *f)
 	}

@@ -33,12 +33,12 @@ type Spec struct {
 	Topology   Topology   `key:"topology,required" doc:"Which places are joined by tunnels."`
 	Routing    Routing    `key:"routing" doc:"How routes come about."`
 	Addressing Addressing `key:"addressing" doc:"The pools that addresses of tunnels and devices are taken from."`
-	Regions    []Place    `key:"regions" items:"1-" noun:"region" doc:"Regions of a cloud."`
-	Sites      []Place    `key:"sites" items:"1-" noun:"site" doc:"Places that are not a cloud region: offices, data centres, homes."`
-	Segments   []Segment  `key:"segments" noun:"segment" doc:"Named sets of prefixes that places own."`
-	Links      []Link     `key:"links" noun:"link" doc:"Direct links between two places, or what the path between two places carries."`
-	Access     []Access   `key:"access,required" noun:"access" doc:"Who may open flows to whom. What it does not name is denied."`
-	Tests      []Test     `key:"tests" noun:"test" doc:"Statements about the fabric that the proof has to bear out."`
+	Regions    []Place    `key:"regions" items:"1-2048" noun:"region" doc:"Regions of a cloud."`
+	Sites      []Place    `key:"sites" items:"1-2048" noun:"site" doc:"Places that are not a cloud region: offices, data centres, homes."`
+	Segments   []Segment  `key:"segments" items:"0-1024" noun:"segment" doc:"Named sets of prefixes that places own."`
+	Links      []Link     `key:"links" items:"0-100000" noun:"link" doc:"Direct links between two places, or what the path between two places carries."`
+	Access     []Access   `key:"access,required" items:"0-100000" noun:"access" doc:"Who may open flows to whom. What it does not name is denied."`
+	Tests      []Test     `key:"tests" items:"0-100000" noun:"test" doc:"Statements about the fabric that the proof has to bear out."`
 }
 
 // Topology says which places are joined.
@@ -69,7 +69,7 @@ type Place struct {
 	Underlay Underlay  `key:"underlay" doc:"What the place's own path carries."`
 	Prefixes []Text    `key:"prefixes,required" items:"1-" is:"prefix" doc:"The prefixes that the place owns."`
 	Hubs     []Text    `key:"hubs" items:"1-" is:"name" doc:"The hubs of this spoke. Default: all of topology.hubs."`
-	Gateways []Gateway `key:"gateways,required" items:"1-" noun:"gateway" doc:"The machines that forward for the place."`
+	Gateways []Gateway `key:"gateways,required" items:"1-1024" noun:"gateway" doc:"The machines that forward for the place."`
 }
 
 // Underlay is what a path carries.
@@ -107,7 +107,7 @@ type Access struct {
 	At    diag.Position
 	From  Text   `key:"from,required" is:"selector" doc:"Who opens flows: region/NAME, site/NAME, segment/NAME, a prefix, an address or any."`
 	To    Text   `key:"to,required" is:"selector" doc:"Who is reached."`
-	Ports []Text `key:"ports" items:"1-" is:"service" doc:"tcp/PORT, tcp/FIRST-LAST, udp/PORT, udp/FIRST-LAST or icmp. Without it every protocol."`
+	Ports []Text `key:"ports" items:"1-1024" is:"service" doc:"tcp/PORT, tcp/FIRST-LAST, udp/PORT, udp/FIRST-LAST or icmp. Without it every protocol."`
 }
 
 // A Test is a statement about the fabric.

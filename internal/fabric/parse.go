@@ -22,7 +22,8 @@ const MaxSize = 4 << 20
 // maxDepth bounds how deep a file nests. The format itself nests seven deep.
 const maxDepth = 64
 
-// Parse reads a fabric file. The list holds everything that is wrong with it, in the order of the file; name stands in the positions. The
+// Parse reads a fabric file. The list holds everything that is wrong with it, in the order of the file, the first
+// thousand of it; name stands in the positions. The
 // file is nil only where the text is not a YAML document at all; otherwise it holds whatever could be read, so that its meaning can be
 // judged in the same run.
 func Parse(name string, data []byte) (*File, diag.List) {

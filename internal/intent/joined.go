@@ -53,28 +53,33 @@ func (f *Fabric) CarriesIPv6() bool {
 // Joined returns every pair of places that have tunnels between them, A before B in file order, sorted by A then B. UnderlayMTU
 // is never 0: it is the link's own figure, or the smaller of both places'. Position is zero where the topology alone joins the two.
 func (f *Fabric) Joined() []Link {
-	explicit := f.explicit()
 	var joined []Link
 	if f.Topology == fabric.Mesh {
 		joined = make([]Link, 0, len(f.Places)*(len(f.Places)-1)/2)
 	}
+	f.eachJoined(func(l Link) { joined = append(joined, l) })
+	return joined
+}
+
+// eachJoined calls do with what Joined returns.
+func (f *Fabric) eachJoined(do func(Link)) {
+	explicit := f.explicit()
 	for i, a := range f.Places {
 		written := explicit[a]
 		for _, b := range f.Places[i+1:] {
-			link := Link{A: a, B: b}
-			at := slices.IndexFunc(written, func(l Link) bool { return l.B == b })
-			if at >= 0 {
-				link = written[at]
-			} else if !f.joins(a, b) {
-				continue
+			link, ok := written[b] // a nil map is cheap to ask
+			if !ok {
+				if !f.joins(a, b) {
+					continue
+				}
+				link = Link{A: a, B: b}
 			}
 			if link.UnderlayMTU == 0 {
 				link.UnderlayMTU = min(a.UnderlayMTU, b.UnderlayMTU)
 			}
-			joined = append(joined, link)
+			do(link)
 		}
 	}
-	return joined
 }
 
 // joins reports whether the topology by itself joins two places.
@@ -85,18 +90,21 @@ func (f *Fabric) joins(a, b *Place) bool {
 	return slices.Contains(a.Hubs, b) || slices.Contains(b.Hubs, a)
 }
 
-// explicit returns the links of the file by the end that comes first in it.
-func (f *Fabric) explicit() map[*Place][]Link {
+// explicit returns the links of the file by both ends, the one that comes first in it before the other.
+func (f *Fabric) explicit() map[*Place]map[*Place]Link {
 	order := make(map[*Place]int, len(f.Places))
 	for i, p := range f.Places {
 		order[p] = i
 	}
-	byFirst := map[*Place][]Link{}
+	byEnds := map[*Place]map[*Place]Link{}
 	for _, l := range f.Links {
 		if order[l.A] > order[l.B] {
 			l.A, l.B = l.B, l.A
 		}
-		byFirst[l.A] = append(byFirst[l.A], l)
+		if byEnds[l.A] == nil {
+			byEnds[l.A] = map[*Place]Link{}
+		}
+		byEnds[l.A][l.B] = l
 	}
-	return byFirst
+	return byEnds
 }

@@ -45,7 +45,7 @@ func (r *reader) checkLinks() {
 	var order []*Place
 	told := map[diag.Position]bool{}
 	carries6 := r.fabric.CarriesIPv6()
-	for _, l := range r.fabric.Joined() {
+	r.fabric.eachJoined(func(l Link) {
 		a, b := r.endpoints[l.A], r.endpoints[l.B]
 		if a.none != nil && b.none != nil {
 			note(apart, &order, l, a.none, b.none)
@@ -58,7 +58,7 @@ func (r *reader) checkLinks() {
 		if l.UnderlayMTU < minIPv6MTU+overhead6 { // else all is well, as nearly always
 			r.checkMTU(l, a.overhead(b), carries6, told)
 		}
-	}
+	})
 	for _, p := range order {
 		if t := apart[p]; t != nil {
 			r.fail("RW1304", t.mine.Position, called("gateway", t.mine.Name), fmt.Sprintf("neither it nor %s of %s has an endpoint, so no tunnel can begin%s", called("gateway", t.other.Name), t.other.Place.subject(), t.more()), r.meetHint(t.link))
@@ -132,10 +132,8 @@ func (r *reader) checkMTU(l Link, overhead int, carries6 bool, told map[diag.Pos
 
 // decides returns where the file says what a link's underlay carries, and of whom.
 func (r *reader) decides(l Link) (diag.Position, string) {
-	for i := range r.spec.Links {
-		if w := &r.spec.Links[i]; l.Position.Line > 0 && w.At == l.Position && w.Underlay.MTU.Given() {
-			return w.Underlay.MTU.At, fmt.Sprintf("link %d", i+1)
-		}
+	if i, ok := r.linkAt[l.Position]; ok && r.spec.Links[i].Underlay.MTU.Given() {
+		return r.spec.Links[i].Underlay.MTU.At, fmt.Sprintf("link %d", i+1)
 	}
 	p := l.A
 	if l.B.UnderlayMTU < l.A.UnderlayMTU {

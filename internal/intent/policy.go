@@ -12,6 +12,7 @@ import (
 type resolved struct {
 	Selector
 	v4, v6 spread
+	named  diag.Position // of a segment
 }
 
 // spread says whose addresses of one family a selector holds.
@@ -46,6 +47,10 @@ func resolve(text string, own []owned) *resolved {
 
 func (r *reader) readSegments() {
 	for _, w := range r.spec.Segments {
+		if first, taken := r.segments[w.Name.Value]; taken && w.Name.Given() {
+			r.twice(w.Name, "segment", first.named)
+			continue
+		}
 		var own []owned
 		for _, text := range w.Prefixes {
 			prefix, ok := parsed(text)
@@ -57,24 +62,11 @@ func (r *reader) readSegments() {
 				r.fail("RW1403", text.At, called("segment", w.Name.Value), fmt.Sprintf("no place owns all of %s: %s has no owner", prefix, addr), "name prefixes that places own, or add it to a place")
 			}
 		}
-		if first, taken := r.segments[w.Name.Value]; taken && w.Name.Given() {
-			r.twice(w.Name, "segment", first.at(r.spec.Segments))
-			continue
-		}
 		res := resolve("segment/"+w.Name.Value, own)
+		res.named = w.Name.At
 		r.segments[w.Name.Value] = res
 		r.fabric.Segments = append(r.fabric.Segments, Segment{w.Name.Value, res.Prefixes, w.At})
 	}
-}
-
-// at returns where the segment of a selector is named.
-func (res *resolved) at(segments []fabric.Segment) diag.Position {
-	for _, s := range segments {
-		if "segment/"+s.Name.Value == res.Text {
-			return s.Name.At
-		}
-	}
-	return diag.Position{}
 }
 
 // selector gives a parsed selector its addresses. It returns nil where there are none and says so, under the given code where it is
@@ -89,7 +81,7 @@ func (r *reader) selector(text fabric.Text, sel fabric.Selector, subject string,
 		res = resolve(text.Value, r.owners)
 	case sel.Segment:
 		if res = r.segments[sel.Name]; res == nil {
-			r.fail("RW1104", text.At, subject, "there is no segment "+sel.Name, diag.DidYouMean(sel.Name, r.segmentNames()))
+			r.fail("RW1104", text.At, subject, "there is no segment "+sel.Name, r.nearest(sel.Name, r.segmentNames))
 			return nil
 		}
 	case sel.Kind != "":
@@ -118,7 +110,7 @@ func (r *reader) placeOf(text fabric.Text, sel fabric.Selector, subject string) 
 	case len(r.places) == 0:
 		return nil
 	case p == nil:
-		r.fail("RW1103", text.At, subject, fmt.Sprintf("there is no %s %s", sel.Kind, sel.Name), diag.DidYouMean(sel.Name, r.placeNames()))
+		r.fail("RW1103", text.At, subject, fmt.Sprintf("there is no %s %s", sel.Kind, sel.Name), r.nearest(sel.Name, r.placeNames))
 		return nil
 	case p.Kind != sel.Kind:
 		r.fail("RW1103", text.At, subject, fmt.Sprintf("%s is a %s, not a %s", sel.Name, p.Kind, sel.Kind), fmt.Sprintf("write %s/%s", p.Kind, sel.Name))

@@ -122,7 +122,7 @@ func (r *reader) checkPoolSizes(pools ...pool) {
 // longest returns the length of the smallest pool of p's family with more than n host numbers.
 func longest(p netip.Prefix, n int) int {
 	bits := p.Addr().BitLen()
-	for free := 0; free < bits; free++ {
+	for free := range bits {
 		if n <= 1<<free-1 {
 			return bits - free
 		}

@@ -9,8 +9,8 @@ import (
 	"ropeway/internal/fabric"
 )
 
-// Read returns what a fabric file means, and everything that is wrong with it, in the order of the file; name stands in the
-// positions. The Fabric is nil where the list holds an error; warnings do not stop it.
+// Read returns what a fabric file means, and everything that is wrong with it, in the order of the file (of a file with
+// thousands of errors, the first of them); name stands in the positions. The Fabric is nil where the list holds an error; warnings do not stop it.
 func Read(name string, data []byte) (*Fabric, diag.List) {
 	file, problems := fabric.Parse(name, data)
 	if file == nil {
@@ -23,6 +23,7 @@ func Read(name string, data []byte) (*Fabric, diag.List) {
 		written:  map[*Place]*fabric.Place{},
 		segments: map[string]*resolved{},
 		cache:    map[string]*resolved{},
+		linkAt:   map[diag.Position]int{},
 	}
 	r.readPlaces()
 	r.readOwners()
@@ -56,14 +57,29 @@ type reader struct {
 	segments  map[string]*resolved
 	cache     map[string]*resolved // selectors by their text
 	endpoints map[*Place]reach
+	linkAt    map[diag.Position]int // links by where they stand
+	failed    bool
 }
+
+// maxProblems bounds what is reported of one file, as in package fabric.
+const maxProblems = 1000
+
+// full reports whether no more problems are taken: an error always is, if it is the first.
+func (r *reader) full() bool { return r.failed && len(r.problems) >= maxProblems }
 
 // fail and warn report a problem of an object.
 func (r *reader) fail(code diag.Code, at diag.Position, subject, message, hint string) {
+	if r.full() {
+		return
+	}
+	r.failed = true
 	r.problems = append(r.problems, diag.Problem{Code: code, Severity: diag.Error, Subject: subject, Message: message, Hint: hint, Position: at})
 }
 
 func (r *reader) warn(code diag.Code, at diag.Position, subject, message, hint string) {
+	if len(r.problems) >= maxProblems {
+		return
+	}
 	r.problems = append(r.problems, diag.Problem{Code: code, Severity: diag.Warning, Subject: subject, Message: message, Hint: hint, Position: at})
 }
 

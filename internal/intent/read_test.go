@@ -1,6 +1,7 @@
 package intent_test
 
 import (
+	"fmt"
 	"net/netip"
 	"os"
 	"path/filepath"
@@ -283,4 +284,26 @@ func FuzzRead(f *testing.F) {
 			checkMeaning(t, in)
 		}
 	})
+}
+
+// Files that are as large as they may be, and made to cost more than they are worth, are refused in bounded time and words.
+func TestHostileSizes(t *testing.T) {
+	base := large(1000)
+	base = base[:strings.Index(base, "  access:")]
+	for name, c := range map[string]struct{ head, line string }{
+		"a place on every line":                {head + "  topology: {mode: mesh}\n  access: []\n  regions:\n", "    - {name: r%d, prefixes: [10.0.0.0/8], gateways: [{name: g%[1]d}]}\n"},
+		"a segment of everything":              {base + "  access: []\n  segments:\n", "    - {name: s%d, prefixes: [10.0.0.0/8]}\n"},
+		"a selector of a place that is not":    {base + "  access:\n", "    - {from: region/x%d, to: any}\n"},
+		"a test of an address that nobody has": {base + "  access: []\n  tests:\n", "    - {from: any, to: 11.0.0.0/8, expect: denied}  #%d\n"},
+	} {
+		var b strings.Builder
+		b.WriteString(c.head)
+		for i := 0; b.Len() < fabric.MaxSize*3/4; i++ {
+			fmt.Fprintf(&b, c.line, i)
+		}
+		in, problems := intent.Read("f.yaml", []byte(b.String()))
+		if in != nil || len(problems) == 0 || len(problems) > 2000 {
+			t.Errorf("%s: %d problems", name, len(problems))
+		}
+	}
 }

@@ -94,9 +94,17 @@ func (r *reader) readSpoke(p *Place, hubs []*Place) {
 func (r *reader) place(text fabric.Text, subject string) *Place {
 	p := r.places[text.Value]
 	if p == nil && fabric.ValidName(text.Value) && len(r.places) > 0 {
-		r.fail("RW1103", text.At, subject, "there is no place "+text.Value, diag.DidYouMean(text.Value, r.placeNames()))
+		r.fail("RW1103", text.At, subject, "there is no place "+text.Value, r.nearest(text.Value, r.placeNames))
 	}
 	return p
+}
+
+// nearest returns the hint for a name that nobody has. The names are a function because most files need none.
+func (r *reader) nearest(wrong string, names func() []string) string {
+	if r.full() {
+		return ""
+	}
+	return diag.DidYouMean(wrong, names())
 }
 
 func (r *reader) placeNames() []string {
@@ -137,6 +145,7 @@ func (r *reader) readLinks() {
 			continue
 		}
 		seen[[2]*Place{a, b}] = w.At.Line
+		r.linkAt[w.At] = i
 		r.readLink(Link{a, b, w.Underlay.MTU.Value, w.At}, w.Underlay.At.Line > 0, subject)
 	}
 }

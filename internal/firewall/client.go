@@ -102,7 +102,8 @@ func (c *Client) read(ctx context.Context, known map[string]*set) (*State, error
 // the table afterwards.
 const bulk = 1000
 
-// Apply makes the table be what the plan says, in one transaction: packets meet the old table or the new one, nothing between.
+// Apply makes the table be what the plan says. Packets meet the old table or the new one, nothing between: one transaction does all
+// that they notice.
 // It returns what it changed, empty where nothing had to change; with an error, what it changed before that was noticed, or nil.
 // A plan that is not valid is refused and changes nothing. Apply is as cheap as Observe while plan and table stay what they were.
 func (c *Client) Apply(ctx context.Context, g *plan.Gateway) (*Change, error) {
@@ -142,8 +143,10 @@ func (c *Client) attempt(ctx context.Context) (*Change, error) {
 			return nil, err
 		}
 	}
-	if err := c.socket.commit(ctx, change.batch()); err != nil {
-		return nil, err
+	for _, t := range change.batches() {
+		if err := c.socket.commit(ctx, t); err != nil {
+			return nil, err
+		}
 	}
 	return change, c.confirm(ctx, change)
 }

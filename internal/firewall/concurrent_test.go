@@ -1,6 +1,7 @@
 package firewall
 
 import (
+	"net/netip"
 	"runtime"
 	"testing"
 	"time"
@@ -19,7 +20,13 @@ func TestChangesAreAtomic(t *testing.T) {
 	other := plan.Rule{ID: 2, Direction: plan.Out, From: pfx("10.1.0.0/16"), To: pfx("10.3.0.0/16"), Services: svc(t, "tcp/1-9", "tcp/20")}
 	narrow := always
 	narrow.To = pfx("10.2.0.0/17", "fd02::/48")
-	plans := []*plan.Gateway{gateway(always), gateway(other, narrow), gateway(narrow, other), gateway(other, always)}
+	long, longer := always, always
+	long.To = append(append([]netip.Prefix{}, always.To...), many(200)...) // not in order, which is the firewall's business
+	longer.To = append(append([]netip.Prefix{}, always.To...), many(210)[3:]...)
+	plans := []*plan.Gateway{
+		gateway(always), gateway(other, narrow), gateway(narrow, other), gateway(other, always), // sets come and go
+		gateway(long), gateway(longer), gateway(other, long), gateway(longer), // elements come and go
+	}
 	w.apply(plans[0])
 	here, err := netns.Get()
 	must(t, err)

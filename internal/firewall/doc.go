@@ -7,8 +7,8 @@
 //
 // Lists of prefixes are sets, and equal lists are one set. Counters are objects of their own. So a plan that changes a prefix
 // changes an element; one that changes a rule replaces the rules of its chain; counters, and the flows that connection tracking
-// knows, go on. Every change is one transaction: packets meet the table before it or after it, and a transaction that the kernel
-// refuses has not happened.
+// knows, go on. One transaction does all of a change that packets notice: they meet the table before it or after it, and a
+// transaction that the kernel refuses has not happened.
 //
 // What the kernel holds is compared with what should be there rule by rule and element by element, as the kernel itself tells it,
 // and without a mark that others could copy. To do so every second would cost too much with large sets, so the client listens to

@@ -11,22 +11,30 @@ import (
 // interval takes 64 bytes, and 24 more where it is the last there can be.
 const intervalsPerMessage = 900
 
-// batch returns the transaction that carries out the change. What is new is made before the rules that name it, and what is old
-// deleted after the rules that named it.
-func (c *Change) batch() *batch {
+// batches returns the transactions that carry out the change. The last one does all that packets notice. What is new is made
+// before the rules that name it, and what is old deleted after the rules that named it.
+//
+// New sets that join a table have a transaction of their own before that, which nobody notices, since no rule names them yet. A
+// kernel that looks elements up in an array (seen in Linux 6.18.44) publishes that of a set only after it has begun to use the
+// rules of the same transaction: until then no packet would be in a new set, and what both tables let pass would be dropped.
+func (c *Change) batches() []*batch {
+	var out []*batch
 	t := &batch{}
 	if c.anew { // deleting what may not be there fails, so it is made first
 		t.add(unix.NFT_MSG_NEWTABLE, unix.NLM_F_CREATE, "make the table", u32(unix.NFTA_TABLE_FLAGS, 0))
 		t.add(unix.NFT_MSG_DELTABLE, 0, "delete the table")
 		t.add(unix.NFT_MSG_NEWTABLE, unix.NLM_F_CREATE, "make the table", u32(unix.NFTA_TABLE_FLAGS, 0))
 	}
-	for _, name := range c.counters {
-		t.add(unix.NFT_MSG_NEWOBJ, unix.NLM_F_CREATE|unix.NLM_F_EXCL, "make counter "+name,
-			text(unix.NFTA_OBJ_NAME, name), u32(unix.NFTA_OBJ_TYPE, objectCounter), nest(unix.NFTA_OBJ_DATA, []attr{}...))
-	}
 	for i, s := range c.sets {
 		t.newSet(s, uint32(i+1))
 		t.elements(unix.NFT_MSG_NEWSETELEM, unix.NLM_F_CREATE|unix.NLM_F_EXCL, s, s.spans)
+	}
+	if !c.anew && len(c.sets) > 0 {
+		out, t = append(out, t), &batch{}
+	}
+	for _, name := range c.counters {
+		t.add(unix.NFT_MSG_NEWOBJ, unix.NLM_F_CREATE|unix.NLM_F_EXCL, "make counter "+name,
+			text(unix.NFTA_OBJ_NAME, name), u32(unix.NFTA_OBJ_TYPE, objectCounter), nest(unix.NFTA_OBJ_DATA, []attr{}...))
 	}
 	for _, d := range c.deltas {
 		t.elements(unix.NFT_MSG_DELSETELEM, 0, d.set, d.del)
@@ -42,7 +50,7 @@ func (c *Change) batch() *batch {
 		t.refill(r)
 	}
 	c.deleteOld(t)
-	return t
+	return append(out, t)
 }
 
 func (c *Change) deleteOld(t *batch) {

@@ -19,6 +19,7 @@ const (
 // loop passes over the machine until ctx ends: at once where something wakes it, else once in pollEvery. A pass that has begun is
 // finished even then, so that an agent that is stopped does not leave half a plan.
 func (a *Agent) loop(ctx context.Context, wake <-chan struct{}) {
+	a.source.sweep()
 	if err := a.source.restore(); err != nil {
 		a.log.Error("the last good plan is of no use", "error", err)
 	}

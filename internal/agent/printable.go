@@ -45,11 +45,8 @@ const (
 // NewLogger returns a logger whose every value is printable.
 func NewLogger(w io.Writer, format Format) (*slog.Logger, error) {
 	opts := &slog.HandlerOptions{ReplaceAttr: func(_ []string, a slog.Attr) slog.Attr {
-		switch v := a.Value.Any().(type) {
-		case string:
-			a.Value = slog.StringValue(Printable(v))
-		case error:
-			a.Value = slog.StringValue(Printable(v.Error()))
+		if kind := a.Value.Kind(); kind == slog.KindString || kind == slog.KindAny { // numbers, times and truth print as they are
+			a.Value = slog.StringValue(Printable(fmt.Sprint(a.Value.Any())))
 		}
 		return a
 	}}

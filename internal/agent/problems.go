@@ -9,6 +9,7 @@ const (
 	codePlanInvalid  diag.Code = "RW4003"
 	codePlanForeign  diag.Code = "RW4004"
 	codePlanKey      diag.Code = "RW4005"
+	codeKeyExposed   diag.Code = "RW4006"
 	codePlanConflict diag.Code = "RW4008"
 	codePlanNotKept  diag.Code = "RW4009"
 	codeStepFailed   diag.Code = "RW4010"

@@ -1,9 +1,12 @@
 package agent
 
 import (
+	"crypto/subtle"
 	"errors"
 	"fmt"
 	"io/fs"
+	"os"
+	"path/filepath"
 	"time"
 
 	"golang.org/x/sys/unix"
@@ -70,6 +73,14 @@ func (s *source) restore() error {
 	}
 	s.good = doc
 	return nil
+}
+
+// sweep removes what a process that was killed while it kept a plan left beside it (files.Replace writes .NAME.RANDOM first).
+func (s *source) sweep() {
+	left, _ := filepath.Glob(filepath.Join(filepath.Dir(s.kept), "."+filepath.Base(s.kept)+".*")) // the pattern is well formed
+	for _, path := range left {
+		_ = os.Remove(path) // where it cannot be removed it does no harm
+	}
 }
 
 // poll reads the plan file where it changed since the last time, and returns the plan in force, whether that is a new one, and
@@ -156,6 +167,11 @@ func (s *source) fitsDevice(d *plan.Device) error {
 	}
 	if err != nil {
 		return err
+	}
+	secret, named := private.Reveal(), d.PublicKey.Bytes()
+	if subtle.ConstantTimeCompare(secret[:], named[:]) == 1 {
+		return s.refuse(codeKeyExposed, "holds the private key of device "+d.Name+" in the place of its public key",
+			"everybody who has seen the plan may know it: move the key file away, have a new one made and make its public key known to the fabric")
 	}
 	own := private.Public()
 	if !d.PublicKey.IsZero() && d.PublicKey != own {

@@ -88,8 +88,7 @@ func (o *outcome) err() error {
 	var all []error
 	for _, name := range StepNames() {
 		if err := o.errs[name]; err != nil {
-			all = append(all, fmt.Errorf("%w: %w", diag.Problem{Code: stepCode(name), Severity: diag.Error,
-				Subject: "step " + name, Message: "failed", Hint: "it is tried again every second"}, err))
+			all = append(all, fmt.Errorf("%s step %s: %w", stepCode(name), name, err))
 		}
 	}
 	return errors.Join(all...)

@@ -19,7 +19,7 @@ func agent() []Entry {
 			"The other gateways would wait for a public key whose private half is not here, so no session could ever be made.",
 			"Print the key of this gateway (ropeway-gateway key), make it known to the fabric (ropeway keys add), compile and bring the new plan here."},
 		{"RW4006", "A private key may have been exposed",
-			"The key file or its directory belongs to another user than the one that runs this program, has a mode that lets others use it, or is a link. What others could read may have been read, so it is refused rather than mended.",
+			"The key file or its directory belongs to another user than the one that runs this program, has a mode that lets others use it, or is a link; or the private key stands in a plan. What others could read may have been read, so it is refused rather than mended.",
 			"Find out who could read it. Then give it to the agent's user and set mode 0600 on the file and 0700 on the directory, or move it away, have a new key made and make that known to the fabric."},
 		{"RW4007", "A key file does not hold a key",
 			"A private key is 32 bytes in base64, on one line. The file was damaged, or cut.",

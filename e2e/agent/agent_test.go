@@ -1,0 +1,319 @@
+package agent_test
+
+import (
+	"fmt"
+	"os"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/vishvananda/netlink"
+	"golang.org/x/sys/unix"
+	"golang.zx2c4.com/wireguard/wgctrl/wgtypes"
+
+	"ropeway/internal/agent"
+	"ropeway/internal/nstest"
+	"ropeway/internal/plan"
+)
+
+func TestTunnel(t *testing.T) {
+	w := newWorld(t, 2)
+	a, b := w.gateways[0], w.gateways[1]
+	b.echo()
+	if a.reaches(b) {
+		t.Fatal("the hosts reach each other without a tunnel")
+	}
+	w.start()
+	took := eventually(t, 10*time.Second, "the hosts reach each other", func() bool { return a.reaches(b) })
+	t.Logf("first answer %v after both agents were healthy", took)
+
+	st := a.waitStatus("with a session", func(st *agent.Status) bool { return st.Devices[0].Peers[0].State == agent.Up })
+	if st.Gateway != "gw1" || st.Fabric != "test" || st.Plan.Wanted != st.Plan.Applied || st.LastError != "" {
+		t.Errorf("status: %+v", st)
+	}
+	if len(st.Devices) != 1 || len(st.Devices[0].Peers) != 1 || !st.Devices[0].Up {
+		t.Fatalf("devices: %+v", st.Devices)
+	}
+	p := st.Devices[0].Peers[0]
+	if p.Gateway != "gw2" || p.State != agent.Up || p.Age == nil || p.Received == 0 || p.Sent == 0 || p.Endpoint.String() != "192.0.2.2:51820" {
+		t.Errorf("peer: %+v", p)
+	}
+	if st.Routes != (agent.RouteStatus{Wanted: 2, Installed: 2}) || !st.Firewall.InPlace {
+		t.Errorf("routes %+v, firewall %+v", st.Routes, st.Firewall)
+	}
+	if st.Backend.Kind == "" || st.Backend.Why == "" || st.LastApply == nil || st.LastApply.Changes == 0 {
+		t.Errorf("backend %+v, last apply %+v", st.Backend, st.LastApply)
+	}
+}
+
+// TestDrift spoils the machine in every way that the agent promises to mend, with a plan that has not changed.
+func TestDrift(t *testing.T) {
+	w := newWorld(t, 2)
+	a, b := w.gateways[0], w.gateways[1]
+	b.echo()
+	w.start()
+	eventually(t, 10*time.Second, "the hosts reach each other", func() bool { return a.reaches(b) })
+
+	cases := []struct {
+		name  string
+		spoil func(t *testing.T)
+		is    func() bool // it is as it should be
+	}{
+		{"peer removed", func(t *testing.T) { a.wg(t, remove(b)) }, func() bool { return a.hasPeer(t, b) }},
+		{"peer's prefixes changed", func(t *testing.T) { a.wg(t, clearPrefixes(b)) }, func() bool { return a.hasPeer(t, b) }},
+		{"foreign peer added", func(t *testing.T) { a.wg(t, stranger(t)) }, func() bool { return a.peers(t) == 1 }},
+		{"route deleted", func(t *testing.T) { a.ip(t, "route", "del", "10.2.0.0/24") }, func() bool { return a.hasRoute(t, "10.2.0.0/24") }},
+		{"route's MTU changed", func(t *testing.T) {
+			a.ip(t, "route", "change", "10.2.0.0/24", "dev", "rw0", "proto", "114", "mtu", "1300")
+		}, func() bool { return strings.Contains(a.ip(t, "route", "show", "10.2.0.0/24"), "mtu 1440") }},
+		{"nexthop deleted", func(t *testing.T) { a.ip(t, "nexthop", "flush", "proto", "114") }, func() bool { return a.hasRoute(t, "10.2.0.0/24") }},
+		{"foreign route of our number", func(t *testing.T) {
+			a.ip(t, "route", "add", "10.99.0.0/24", "dev", "rw0", "proto", "114")
+		}, func() bool { return !a.hasRoute(t, "10.99.0.0/24") }},
+		{"table flushed", func(t *testing.T) { a.nft(t, "flush", "table", "inet", "ropeway") },
+			func() bool { return strings.Contains(a.nft(t, "list", "table", "inet", "ropeway"), "drop") }},
+		{"table deleted", func(t *testing.T) { a.nft(t, "delete", "table", "inet", "ropeway") },
+			func() bool { return strings.Contains(a.nft(t, "list", "tables"), "inet ropeway") }},
+		{"all tables deleted", func(t *testing.T) { a.nft(t, "flush", "ruleset") },
+			func() bool { return strings.Contains(a.nft(t, "list", "tables"), "inet ropeway") }},
+		{"address removed", func(t *testing.T) { a.ip(t, "address", "del", "100.64.0.1/32", "dev", "rw0") },
+			func() bool { return strings.Contains(a.ip(t, "-4", "address", "show", "dev", "rw0"), "100.64.0.1/32") }},
+		{"device down", func(t *testing.T) { a.ip(t, "link", "set", "rw0", "down") },
+			func() bool {
+				return strings.Contains(a.ip(t, "link", "show", "rw0"), ",UP") && a.hasRoute(t, "10.2.0.0/24")
+			}},
+		{"device's MTU changed", func(t *testing.T) { a.ip(t, "link", "set", "rw0", "mtu", "1300") },
+			func() bool { return strings.Contains(a.ip(t, "link", "show", "rw0"), "mtu 1440") }},
+		{"device deleted", func(t *testing.T) { a.ip(t, "link", "del", "rw0") },
+			func() bool { return a.hasRoute(t, "10.2.0.0/24") && a.hasPeer(t, b) }},
+		{"device's process killed", func(t *testing.T) {
+			pid := a.deviceProcess()
+			if pid == 0 {
+				t.Skip("the device is the kernel's")
+			}
+			must(t, unix.Kill(pid, unix.SIGKILL))
+		}, func() bool { return a.hasRoute(t, "10.2.0.0/24") && a.hasPeer(t, b) }},
+		{"forwarding switched off", func(t *testing.T) { a.sysctl(t, "net/ipv4/ip_forward", "0") },
+			func() bool { return a.sysctl(t, "net/ipv4/ip_forward", "") == "1" }},
+	}
+	for _, c := range cases {
+		t.Run(c.name, func(t *testing.T) {
+			before := repairs(a.status())
+			c.spoil(t)
+			took := eventually(t, 2*time.Second, "it is repaired", c.is)
+			t.Logf("repaired within %v", took)
+			a.t = t
+			defer func() { a.t = w.t }()
+			a.waitStatus("healthy with a repair counted", func(st *agent.Status) bool { return st.Healthy && repairs(st) > before })
+			eventually(t, 2*time.Second, "the hosts reach each other again", func() bool { return a.reaches(b) })
+		})
+	}
+}
+
+func repairs(st *agent.Status) (n int) {
+	if st == nil {
+		return 0
+	}
+	for _, r := range st.Repairs {
+		n += r
+	}
+	return n
+}
+
+// TestRestartLosesNothing: an agent that is stopped or killed, and one that takes over, drop no packet.
+func TestRestartLosesNothing(t *testing.T) {
+	w := newWorld(t, 2)
+	a, b := w.gateways[0], w.gateways[1]
+	b.echo()
+	w.start()
+	s := a.stream(b)
+	device := a.deviceProcess()
+	time.Sleep(200 * time.Millisecond)
+	for _, end := range []func(*process){(*process).stop, (*process).kill, (*process).stop, (*process).kill} {
+		end(a.agent)
+		end(b.agent)
+		time.Sleep(300 * time.Millisecond) // nobody is there
+		a.start()
+		b.start()
+		a.waitHealthy()
+		b.waitHealthy()
+	}
+	sent, lost := s.end(t)
+	t.Logf("%d packets there and back, %d lost, over eight restarts", sent, lost)
+	if lost > 0 || sent < 500 {
+		t.Errorf("%d of %d packets were lost", lost, sent)
+	}
+	if now := a.deviceProcess(); now != device {
+		t.Errorf("the device's process was %d and is %d: it was not adopted", device, now)
+	}
+	if st := a.status(); repairs(st) != 0 || st.LastApply.Changes != 0 {
+		t.Errorf("the agent that took over changed something: %+v, repairs %v", st.LastApply, st.Repairs)
+	}
+}
+
+// TestAChangeLeavesOthersAlone: sessions through peers that a new plan does not touch lose nothing.
+func TestAChangeLeavesOthersAlone(t *testing.T) {
+	w := newWorld(t, 3)
+	a, b, c := w.gateways[0], w.gateways[1], w.gateways[2]
+	b.echo()
+	c.echo()
+	w.start()
+	eventually(t, 10*time.Second, "gw1 reaches gw3", func() bool { return a.reaches(c) })
+	s := a.stream(b)
+	for range 3 {
+		without := a.write(w.plan(1, 2))
+		a.waitStatus("without gw3", func(st *agent.Status) bool { return st.Plan.Applied == without && st.Healthy })
+		if a.hasRoute(t, "10.3.0.0/24") || a.hasPeer(t, c) || a.reaches(c) {
+			t.Error("something of gw3 is still there")
+		}
+		changed := w.plan(1, 2, 3)
+		changed.Devices[0].Peers[1].Keepalive = 7
+		with := a.write(changed)
+		a.waitStatus("with gw3 again", func(st *agent.Status) bool { return st.Plan.Applied == with && st.Healthy })
+		eventually(t, 5*time.Second, "gw1 reaches gw3 again", func() bool { return a.reaches(c) })
+	}
+	sent, lost := s.end(t)
+	t.Logf("%d packets there and back, %d lost, over six plans", sent, lost)
+	if lost > 0 || sent < 300 {
+		t.Errorf("%d of %d packets were lost", lost, sent)
+	}
+}
+
+// TestTwoAgentsAtOnce: the second is refused and disturbs nothing.
+func TestTwoAgentsAtOnce(t *testing.T) {
+	w := newWorld(t, 2)
+	a := w.gateways[0]
+	w.start()
+	_, errs, err := a.run(a.runArgs("--listen", "")...)
+	if err == nil || !strings.Contains(errs, "RW4001") {
+		t.Errorf("a second agent: %v, %q, want RW4001", err, errs)
+	}
+	if err := a.down(); err == nil || !strings.Contains(err.Error(), "RW4001") {
+		t.Errorf("down while an agent runs: %v, want RW4001", err)
+	}
+	if st := a.waitHealthy(); repairs(st) != 0 {
+		t.Errorf("the first was disturbed: %v", st.Repairs)
+	}
+}
+
+// TestDown: everything of Ropeway's goes, and nothing else, also without a plan and after a crash.
+func TestDown(t *testing.T) {
+	w := newWorld(t, 2)
+	a := w.gateways[0]
+	nstest.In(t, a.ns, func() {
+		must(t, netlink.LinkAdd(&netlink.Veth{LinkAttrs: netlink.LinkAttrs{Name: "mine0"}, PeerName: "mine1"}))
+		up(t, "mine0")
+		up(t, "mine1")
+	})
+	a.ip(t, "route", "add", "10.77.0.0/24", "dev", "mine0")
+	a.ip(t, "route", "add", "10.78.0.0/24", "dev", "mine0", "proto", "static")
+	a.nft(t, "add", "table", "inet", "mine")
+	a.sysctl(t, "net/ipv4/ip_forward", "0")
+	before := a.picture(t)
+
+	w.start()
+	if a.picture(t) == before {
+		t.Fatal("the agent changed nothing")
+	}
+	a.agent.kill()
+	must(t, os.Remove(a.path("plan.json")))
+	for range 2 { // a second time there is nothing to do
+		must(t, a.down())
+		if after := a.picture(t); after != before {
+			t.Errorf("before:\n%s\nafter:\n%s", before, after)
+		}
+	}
+	eventually(t, 2*time.Second, "no process is left", func() bool { return len(a.processes()) == 0 })
+	if _, err := os.Stat(a.path("state/keys/rw0.key")); err != nil {
+		t.Errorf("the key is gone: %v", err)
+	}
+	// And up again, from the last good plan.
+	a.start()
+	a.waitHealthy()
+}
+
+// picture is everything about a machine that the agent could change.
+func (g *gateway) picture(t *testing.T) string {
+	t.Helper()
+	var b strings.Builder
+	for _, args := range [][]string{{"-br", "link"}, {"-br", "address"}, {"route", "show", "table", "all"}, {"-6", "route", "show", "table", "all"}, {"nexthop"}, {"rule"}} {
+		fmt.Fprintf(&b, "# ip %v\n", args)
+		for line := range strings.Lines(g.ip(t, args...)) {
+			if !strings.Contains(line, "fe80::") { // link-local addresses come when duplicate address detection is done
+				b.WriteString(line)
+			}
+		}
+	}
+	fmt.Fprintf(&b, "# nft\n%s# ip_forward %s\n", g.nft(t, "list", "ruleset"), g.sysctl(t, "net/ipv4/ip_forward", ""))
+	return b.String()
+}
+
+// TestDryRun: it says what would be done, and nothing is.
+func TestDryRun(t *testing.T) {
+	w := newWorld(t, 2)
+	a := w.gateways[0]
+	a.write(w.plan(1, 2))
+	before := a.picture(t)
+	entries := a.files(t)
+	out, errs, err := a.run(a.runArgs("--dry-run")...)
+	if err != nil {
+		t.Fatalf("%v: %s", err, errs)
+	}
+	for _, want := range []string{"firewall:", "devices: rw0: create device", "add peer gw2", "routes:", "10.2.0.0/24", "net/ipv4/ip_forward"} {
+		if !strings.Contains(out, want) {
+			t.Errorf("the output lacks %q:\n%s", want, out)
+		}
+	}
+	if after := a.picture(t); after != before || a.files(t) != entries {
+		t.Errorf("something changed:\n%s\n%s\n%s\n%s", before, after, entries, a.files(t))
+	}
+	// Beside an agent that has done it all there is nothing to do.
+	a.start()
+	a.waitHealthy()
+	out, errs, err = a.run(a.runArgs("--dry-run")...)
+	if err != nil || !strings.Contains(out, "\n0 changes") {
+		t.Errorf("beside the agent: %v, %s%s", err, out, errs)
+	}
+	if st := a.status(); repairs(st) != 0 {
+		t.Errorf("the agent was disturbed: %v", st.Repairs)
+	}
+}
+
+// TestAPendingPeerIsLeftOut, and comes as soon as its key is known.
+func TestAPendingPeerIsLeftOut(t *testing.T) {
+	w := newWorld(t, 2)
+	a, b := w.gateways[0], w.gateways[1]
+	b.echo()
+	p := w.plan(1, 2)
+	known := p.Devices[0].Peers[0].PublicKey
+	p.Devices[0].Peers[0].PublicKey = plan.Peer{}.PublicKey
+	p.Devices[0].PublicKey = plan.Device{}.PublicKey
+	a.write(p)
+	a.start()
+	b.write(w.plan(2, 1))
+	b.start()
+	st := a.waitHealthy()
+	if got := st.Devices[0].Peers[0].State; got != agent.Pending {
+		t.Errorf("the peer is %s, want pending", got)
+	}
+	p = w.plan(1, 2)
+	p.Devices[0].Peers[0].PublicKey = known
+	a.write(p)
+	eventually(t, 5*time.Second, "the hosts reach each other", func() bool { return a.reaches(b) })
+}
+
+// What spoils a device, as wg(8) would.
+func remove(g *gateway) wgtypes.PeerConfig {
+	return wgtypes.PeerConfig{PublicKey: wgtypes.Key(g.key.Bytes()), Remove: true}
+}
+
+func clearPrefixes(g *gateway) wgtypes.PeerConfig {
+	return wgtypes.PeerConfig{PublicKey: wgtypes.Key(g.key.Bytes()), UpdateOnly: true, ReplaceAllowedIPs: true}
+}
+
+func stranger(t *testing.T) wgtypes.PeerConfig {
+	t.Helper()
+	k, err := wgtypes.GeneratePrivateKey()
+	must(t, err)
+	return wgtypes.PeerConfig{PublicKey: k.PublicKey()}
+}

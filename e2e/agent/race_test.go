@@ -1,0 +1,6 @@
+//go:build race
+
+package agent_test
+
+// buildFlags let the program under test look for races where the tests do.
+var buildFlags = []string{"-race"}

@@ -83,9 +83,10 @@ type Route struct {
 
 // A Firewall is default-deny for everything that enters or leaves a device of the fabric. In the order of evaluation:
 //
-//  1. Established and related packets pass (so answers, and ICMP errors about an allowed flow, always do); invalid ones drop.
-//  2. A packet from Own to Fabric that would leave by another interface than a device of the fabric, and is not for Own, drops:
-//     nothing leaks in clear while a device is down.
+//  1. A packet from Own to Fabric that would leave by another interface than a device of the fabric, and is not for Own, drops:
+//     nothing leaks in clear while a device is down, of established flows neither.
+//  2. Of what crosses a device established and related packets pass (so answers, and ICMP errors about an allowed flow, always do);
+//     invalid ones drop.
 //  3. A packet that crosses a device passes if a rule of its direction names its source, destination and service.
 //  4. Whatever else crosses a device drops and is counted. Traffic that crosses no device of the fabric is not Ropeway's: no opinion.
 //

@@ -81,6 +81,9 @@ func (f *Firewall) validate() error {
 		}
 	}
 	for i, r := range f.Rules {
+		if r.ID < 1 {
+			return fmt.Errorf("rule %d: want the number of its access entry, from 1", i+1)
+		}
 		if r.Direction != Out && r.Direction != In && r.Direction != Transit {
 			return fmt.Errorf("rule %d: want direction out, in or transit", i+1)
 		}

@@ -110,11 +110,12 @@ func (g *gate) accept(s set, c crossing, from, to int32) {
 }
 
 // gates makes every filter ready for a partition of the addresses into kinds.
-func (w *world) makeGates(m *Model) {
+func (d *drawing) makeGates() {
+	w, m := d.world, d.m
 	members := make([]*member, len(m.pool.lists))
 	member := func(id listID) *member {
 		if members[id] == nil {
-			members[id] = w.member(m.pool.lists[id])
+			members[id] = d.member(m.pool.lists[id])
 		}
 		return members[id]
 	}
@@ -137,11 +138,11 @@ func (w *world) makeGates(m *Model) {
 }
 
 // member returns which kinds of address are in a list. A kind is in it whole or not at all.
-func (w *world) member(list []int32) *member {
+func (d *drawing) member(list []int32) *member {
 	lo, hi := int32(-1), int32(-1)
-	w.atoms.each(list, func(s span) {
+	d.atoms.each(list, func(s span) {
 		for a := s.lo; a < s.hi; a++ {
-			k := w.kinds.of[a]
+			k := d.kinds.of[a]
 			if lo < 0 || k < lo {
 				lo = k
 			}
@@ -152,9 +153,9 @@ func (w *world) member(list []int32) *member {
 		return &member{}
 	}
 	out := &member{base: lo, bits: make([]uint64, (hi-lo)/64+1)}
-	w.atoms.each(list, func(s span) {
+	d.atoms.each(list, func(s span) {
 		for a := s.lo; a < s.hi; a++ {
-			i := w.kinds.of[a] - lo
+			i := d.kinds.of[a] - lo
 			out.bits[i>>6] |= 1 << (i & 63)
 		}
 	})

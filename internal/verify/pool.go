@@ -5,6 +5,7 @@ import (
 	"math/bits"
 	"net/netip"
 	"slices"
+	"unsafe"
 )
 
 // A listID names a list of prefixes in a pool. The empty list is 0.
@@ -18,7 +19,15 @@ type pool struct {
 	lists      [][]int32 // by listID: numbers of prefixes, in the order of netip.Prefix.Compare, none twice
 	byIdentity map[identity]listID
 	byContent  map[uint64][]listID
+	recent     [1 << 12]recent // lists met lately, by where they lie
 	scratch    []int32
+}
+
+// A recent list is one that was met lately: a thousand gateways name the same lists in the same order, and a map takes several times as
+// long to say so.
+type recent struct {
+	identity
+	id listID
 }
 
 type identity struct {
@@ -47,11 +56,16 @@ func (p *pool) list(l []netip.Prefix) listID {
 		return 0
 	}
 	where := identity{&l[0], len(l)}
-	if id, known := p.byIdentity[where]; known {
-		return id
+	slot := &p.recent[(uintptr(unsafe.Pointer(where.first))/unsafe.Sizeof(l[0])*0x9e3779b1>>12)%uintptr(len(p.recent))]
+	if slot.identity == where {
+		return slot.id
 	}
-	id := p.intern(p.resolve(l))
-	p.byIdentity[where] = id
+	id, known := p.byIdentity[where]
+	if !known {
+		id = p.intern(p.resolve(l))
+		p.byIdentity[where] = id
+	}
+	*slot = recent{where, id}
 	return id
 }
 

@@ -229,7 +229,7 @@ func (r *reporter) testing(v *verdict, there, back *way, f finding) {
 
 // verdict judges one pair of addresses that places own.
 func (r *reporter) verdict(from, to netip.Addr) *verdict {
-	a, b := &r.w.classes[r.w.classOf[r.w.atoms.at(from)]], &r.w.classes[r.w.classOf[r.w.atoms.at(to)]]
+	a, b := r.w.classAt(from), r.w.classAt(to)
 	r.judge.rows(side{a.owner, r.w.rows[a.row]}, side{b.owner, r.w.rows[b.row]})
 	return r.judge.way(&r.judge.forward, &r.judge.backward, a, b)
 }

@@ -1,6 +1,7 @@
 package verify
 
 import (
+	"cmp"
 	"fmt"
 	"net/netip"
 
@@ -17,35 +18,35 @@ type testState struct {
 
 // An example is a pair of atoms, and why it is one.
 type example struct {
-	from, to int32 // atoms
+	from, to netip.Addr
 	reason   string
 }
 
 // before orders examples by source, then destination.
 func (e example) before(o *example) bool {
-	return o == nil || e.from < o.from || e.from == o.from && e.to < o.to
+	return o == nil || cmp.Or(e.from.Compare(o.from), e.to.Compare(o.to)) < 0
 }
 
 // testResults writes the result of every test.
 func (r *reporter) testResults() []TestResult {
+	sizes := r.w.testSizes()
 	out := make([]TestResult, len(r.w.in.Tests))
 	for i := range out {
-		out[i] = r.testResult(i)
+		out[i] = r.testResult(i, &sizes[i])
 	}
 	return out
 }
 
-func (r *reporter) testResult(i int) TestResult {
-	t, size, state := &r.w.in.Tests[i], r.w.tests[i], r.tests[i]
+func (r *reporter) testResult(i int, size *testSize) TestResult {
+	t, state := &r.w.in.Tests[i], r.tests[i]
 	out := TestResult{
 		From: t.From.Text, To: t.To.Text, Expect: t.Expect, OK: true,
 		Forward: Path{Gateways: []string{}}, Return: Path{Gateways: []string{}},
 		Symmetric: !state.asymmetric, Pairs: size.pairs, Position: t.Position,
 	}
 	switch {
-	case size.unowned != nobody:
-		a := r.w.atoms.starts[size.unowned]
-		out.OK, out.Reason = false, fmt.Sprintf("no place of the plan owns %s", a)
+	case size.unowned.IsValid():
+		out.OK, out.Reason = false, fmt.Sprintf("no place of the plan owns %s", size.unowned)
 		out.Forward.DroppedBy = &Drop{Reason: NoOwner, Detail: out.Reason}
 	case size.pairs == 0:
 		out.Reason = "both sides lie in one place, where packets do not cross the fabric"
@@ -62,8 +63,7 @@ func (r *reporter) testResult(i int) TestResult {
 		r.paths(&out, i, from, to)
 		out.Reason = r.whyBroken(&out, state.broken.reason)
 	default:
-		c, d := r.w.classes[size.from].first(), r.w.classes[size.to].first()
-		from, to := r.hosts(example{from: c, to: d}, func(a, b *class) bool { return r.ranges(i, a, b) })
+		from, to := r.hosts(size.first, func(a, b *class) bool { return r.ranges(i, a, b) })
 		r.paths(&out, i, from, to)
 	}
 	return out

@@ -24,7 +24,7 @@ func (r *reporter) written() diag.List {
 		all = append(all, f)
 	}
 	slices.SortFunc(all, func(a, b *finding) int {
-		return cmp.Or(cmp.Compare(a.code, b.code), cmp.Compare(a.first.from, b.first.from), cmp.Compare(a.first.to, b.first.to),
+		return cmp.Or(cmp.Compare(a.code, b.code), a.first.from.Compare(b.first.from), a.first.to.Compare(b.first.to),
 			cmp.Compare(a.entry, b.entry), cmp.Compare(a.at, b.at), cmp.Compare(a.text, b.text))
 	})
 	var out diag.List
@@ -142,17 +142,17 @@ func (r *reporter) like(f *finding) (from, to netip.Addr) {
 
 // hosts returns the addresses of an example, each moved to the next one where like says the same of it.
 func (r *reporter) hosts(ex example, like func(a, b *class) bool) (from, to netip.Addr) {
-	from, to = r.w.atoms.starts[ex.from], r.w.atoms.starts[ex.to]
+	from, to = ex.from, ex.to
 	try := func(x, y netip.Addr) bool {
 		if !x.IsValid() || !y.IsValid() {
 			return false
 		}
-		a, b := r.w.classOf[r.w.atoms.at(x)], r.w.classOf[r.w.atoms.at(y)]
-		if a == nobody || b == nobody || r.w.classes[a].owner == r.w.classes[b].owner {
+		a, b := r.w.classAt(x), r.w.classAt(y)
+		if a == nil || b == nil || a.owner == b.owner {
 			return false
 		}
 		r.verdict(x, y)
-		return like(&r.w.classes[a], &r.w.classes[b])
+		return like(a, b)
 	}
 	if next := from.Next(); try(next, to) {
 		from = next

@@ -13,16 +13,16 @@ type cell struct {
 }
 
 // cells works out a routing list, for all gateways that use it.
-func (w *world) cells(m *Model, sorts int) [][]cell {
-	out := make([][]cell, len(m.pool.lists))
-	seen := make([]int32, sorts)
-	for id, list := range m.pool.lists {
-		if !m.routes(listID(id)) {
+func (d *drawing) cells() [][]cell {
+	out := make([][]cell, len(d.m.pool.lists))
+	seen := make([]int32, d.sorts)
+	for id, list := range d.m.pool.lists {
+		if !d.m.routes(listID(id)) {
 			continue
 		}
-		w.atoms.each(list, func(s span) {
+		d.atoms.each(list, func(s span) {
 			for a := s.lo; a < s.hi; a++ {
-				if sort := w.sort.of[a]; seen[sort] != int32(id) {
+				if sort := d.sort.of[a]; seen[sort] != int32(id) {
 					seen[sort] = int32(id)
 					out[id] = append(out[id], cell{sort, s.bits})
 				}
@@ -62,11 +62,12 @@ func (p *painter) paint(cells []cell, value uint16) {
 const stripe = 32
 
 // makeRows paints the columns of every gateway, device and place, a stripe at a time, and merges rows that are alike.
-func (w *world) makeRows(m *Model, sorts int) {
+func (d *drawing) makeRows() {
+	w, m, sorts := d.world, d.m, d.sorts
 	w.keysAt = len(m.gateways)
 	w.entryAt = w.keysAt + len(m.devices)
 	width := w.entryAt + len(m.places)
-	cells := w.cells(m, sorts)
+	cells := d.cells()
 	all := make([]uint16, width*sorts)
 	painters := [workers][]*painter{}
 	parallel((width+stripe-1)/stripe, func(worker, i int) {
@@ -87,7 +88,7 @@ func (w *world) makeRows(m *Model, sorts int) {
 			}
 		}
 	})
-	w.mergeRows(all, width, sorts)
+	d.mergeRows(all, width)
 }
 
 // column paints what one gateway, device or place does with every sort of address.
@@ -114,10 +115,11 @@ func (w *world) column(m *Model, cells [][]cell, p *painter, n int) {
 }
 
 // mergeRows keeps one of all rows of an owner that are alike, and notes the row of every atom. All atoms of a sort have one owner.
-func (w *world) mergeRows(all []uint16, width, sorts int) {
+func (d *drawing) mergeRows(all []uint16, width int) {
+	w, sorts := d.world, d.sorts
 	ownerOf := make([]int32, sorts)
-	for a, sort := range w.sort.of {
-		ownerOf[sort] = w.owner[a]
+	for a, sort := range d.sort.of {
+		ownerOf[sort] = d.owner[a]
 	}
 	rowOfSort := make([]int32, sorts)
 	byHash := map[uint64][]int32{}
@@ -145,8 +147,9 @@ func (w *world) mergeRows(all []uint16, width, sorts int) {
 		}
 		rowOfSort[sort] = found
 	}
-	w.rowOf = make([]int32, len(w.sort.of))
-	for a, sort := range w.sort.of {
-		w.rowOf[a] = rowOfSort[sort]
+	d.rowOf = make([]int32, len(d.sort.of))
+	for a, sort := range d.sort.of {
+		d.rowOf[a] = rowOfSort[sort]
 	}
+	w.rowAtoms = make([]int32, len(w.rows))
 }

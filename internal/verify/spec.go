@@ -10,18 +10,10 @@ import (
 type spec struct {
 	accessFrom, accessTo []set // by kind: numbers of access entries
 	testFrom, testTo     []set // by kind: numbers of tests
-	hereFrom, hereTo     []set // by place: the tests that any of its classes is in
 	access               []set // services of each entry
 	tests                []set // services of each test; nil where it names none
 
 	lists map[*intent.Selector]listID
-}
-
-// A testSize is how much a test ranges over.
-type testSize struct {
-	pairs    int   // ordered pairs of atoms in different places
-	unowned  int32 // the first atom that a test names and no place of the plan owns, or nobody
-	from, to int32 // the first pair of classes, or nobody
 }
 
 // number puts the lists of selectors into the pool.
@@ -69,36 +61,26 @@ func (m *Model) namedServices(in *intent.Fabric) [][]fabric.Service {
 	return out
 }
 
-// ready sorts entries by kinds and places.
-func (s *spec) ready(w *world, m *Model) {
-	in := w.in
-	kinds := 0
-	for _, k := range w.kinds.of {
-		kinds = max(kinds, int(k)+1)
-	}
+// readSpec sorts entries by kinds and places.
+func (d *drawing) readSpec(kinds int) {
+	s, in := &d.spec, d.in
 	s.accessFrom, s.accessTo = sets(kinds, len(in.Access)), sets(kinds, len(in.Access))
 	s.testFrom, s.testTo = sets(kinds, len(in.Tests)), sets(kinds, len(in.Tests))
-	s.hereFrom, s.hereTo = sets(len(m.places), len(in.Tests)), sets(len(m.places), len(in.Tests))
 	for i := range in.Access {
 		a := &in.Access[i]
-		s.access = append(s.access, w.services.shared(a.Services))
-		s.enter(w, m, &a.From, s.accessFrom, i)
-		s.enter(w, m, &a.To, s.accessTo, i)
+		s.access = append(s.access, d.services.shared(a.Services))
+		d.enter(&a.From, s.accessFrom, i)
+		d.enter(&a.To, s.accessTo, i)
 	}
 	for i := range in.Tests {
 		t := &in.Tests[i]
 		var named set
 		if t.Service != nil {
-			named = w.services.shared([]fabric.Service{*t.Service})
+			named = d.services.shared([]fabric.Service{*t.Service})
 		}
 		s.tests = append(s.tests, named)
-		s.enter(w, m, &t.From, s.testFrom, i)
-		s.enter(w, m, &t.To, s.testTo, i)
-		w.tests = append(w.tests, s.size(w, m, t))
-	}
-	for _, c := range w.classes {
-		join(s.hereFrom[c.owner], s.testFrom[c.kind])
-		join(s.hereTo[c.owner], s.testTo[c.kind])
+		d.enter(&t.From, s.testFrom, i)
+		d.enter(&t.To, s.testTo, i)
 	}
 }
 
@@ -120,54 +102,12 @@ func join(s, t set) {
 }
 
 // enter notes that every kind in a selector is in entry i.
-func (s *spec) enter(w *world, m *Model, sel *intent.Selector, into []set, i int) {
-	w.atoms.each(m.pool.lists[s.lists[sel]], func(p span) {
+func (d *drawing) enter(sel *intent.Selector, into []set, i int) {
+	d.atoms.each(d.m.pool.lists[d.spec.lists[sel]], func(p span) {
 		for a := p.lo; a < p.hi; a++ {
-			into[w.kinds.of[a]].add(i)
+			into[d.kinds.of[a]].add(i)
 		}
 	})
-}
-
-// size works out what a test ranges over. Its first pair is the one with the lowest source, and of those the lowest destination.
-func (s *spec) size(w *world, m *Model, t *intent.Test) testSize {
-	out := testSize{unowned: nobody, from: nobody, to: nobody}
-	from := s.side(w, m, &t.From, &out)
-	to := s.side(w, m, &t.To, &out)
-	perPlace := make([]int, len(m.places))
-	for _, a := range to {
-		perPlace[w.owner[a]]++
-	}
-	for _, a := range from {
-		out.pairs += len(to) - perPlace[w.owner[a]]
-	}
-	for _, a := range from {
-		if len(to) == perPlace[w.owner[a]] {
-			continue
-		}
-		for _, b := range to {
-			if w.owner[a] != w.owner[b] {
-				out.from, out.to = w.classOf[a], w.classOf[b]
-				return out
-			}
-		}
-	}
-	return out
-}
-
-// side returns the atoms of a selector that places own, in order, and notes the first that none does.
-func (s *spec) side(w *world, m *Model, sel *intent.Selector, size *testSize) []int32 {
-	var out []int32
-	w.atoms.each(m.pool.lists[s.lists[sel]], func(p span) {
-		for a := p.lo; a < p.hi; a++ {
-			switch {
-			case w.owner[a] != nobody:
-				out = append(out, a)
-			case size.unowned == nobody:
-				size.unowned = a
-			}
-		}
-	})
-	return out
 }
 
 // due adds to s the services that access promises from one kind to another.

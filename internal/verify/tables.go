@@ -149,21 +149,21 @@ func (m *Model) partedProblems() diag.List {
 		return nil
 	}
 	type found struct {
-		atom   int
+		first  netip.Addr
 		groups map[uint16]bool
 	}
 	byGateway := map[int32]*found{}
-	for a, row := range m.world.rowOf {
-		for _, g := range m.world.parted[row] {
+	for a := range m.world.space.all() {
+		for _, g := range m.world.parted[a.row] {
 			if byGateway[g] == nil {
-				byGateway[g] = &found{a, map[uint16]bool{}}
+				byGateway[g] = &found{a.start, map[uint16]bool{}}
 			}
-			byGateway[g].groups[m.world.rows[row][g]] = true
+			byGateway[g].groups[m.world.rows[a.row][g]] = true
 		}
 	}
 	var out diag.List
 	for g, f := range byGateway {
-		p := m.partedProblem(g, m.world.atoms.starts[f.atom])
+		p := m.partedProblem(g, f.first)
 		if n := len(f.groups); n > 1 {
 			p.Message += fmt.Sprintf("; and so do %d more route groups", n-1)
 		}

@@ -6,6 +6,7 @@ import (
 	"testing"
 	"time"
 
+	"github.com/google/go-cmp/cmp"
 	"github.com/vishvananda/netns"
 	"golang.org/x/sys/unix"
 
@@ -135,4 +136,38 @@ func neighbourBatch() *batch {
 		b.end()
 	}
 	return b
+}
+
+// TestHalfWay stops between the two transactions of a change, as an agent that is killed there. Nothing that packets notice has
+// happened, and whoever comes next goes on from there, forth or back.
+func TestHalfWay(t *testing.T) {
+	w := newWorld(t)
+	old := gateway(both(t, "udp/53"))
+	next := gateway(plan.Rule{ID: 1, Direction: plan.Out, From: pfx("10.1.4.0/22"), To: pfx("10.3.0.0/16"), Services: svc(t, "udp/53")})
+	for _, g := range []*plan.Gateway{next, old} {
+		w.apply(old)
+		have, err := w.fw.Observe(t.Context())
+		must(t, err)
+		transactions := Diff(have, Compile(next)).batches()
+		if len(transactions) != 2 {
+			t.Fatalf("%d transactions, want 2", len(transactions))
+		}
+		must(t, w.fw.socket.commit(t.Context(), transactions[0]))
+		p := udp("10.1.0.5", "10.2.0.5", 53)
+		p.sport = uint16(100 + w.mark)
+		if got := w.passes("eth0", p); got != "rw0" {
+			t.Errorf("half way, what the old plan allows leaves by %q", got)
+		}
+		somebody := New()
+		if _, err := somebody.Apply(t.Context(), g); err != nil {
+			t.Errorf("go on: %v", err)
+		}
+		_ = somebody.Close()
+		got := list(t)
+		must(t, w.fw.Remove(t.Context()))
+		w.apply(g)
+		if diff := cmp.Diff(anonymous(list(t)), anonymous(got)); diff != "" {
+			t.Errorf("the table (-from nothing +from half way):\n%s", diff)
+		}
+	}
 }

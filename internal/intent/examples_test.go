@@ -8,12 +8,14 @@ import (
 	"regexp"
 	"testing"
 
+	"ropeway/internal/compile"
 	"ropeway/internal/fabric"
 	"ropeway/internal/intent"
+	"ropeway/internal/verify"
 )
 
-// TestExamplesAndStarterAreValid allows one warning: in dual-stack some gateways meet over IPv4 and some over IPv6.
-func TestExamplesAndStarterAreValid(t *testing.T) {
+// TestExamplesAndStarterHold proves each, and sees that it tests something reachable, something denied and an MTU. It allows one warning: in dual-stack some gateways meet over IPv4 and some over IPv6.
+func TestExamplesAndStarterHold(t *testing.T) {
 	paths, err := filepath.Glob("../../examples/*.yaml")
 	if err != nil || len(paths) < 3 {
 		t.Fatalf("want at least three examples, got %v, %v", paths, err)
@@ -28,6 +30,21 @@ func TestExamplesAndStarterAreValid(t *testing.T) {
 		in, problems := intent.Read(name, data)
 		if in == nil {
 			t.Errorf("%v", problems)
+			continue
+		}
+		plans, _ := compile.Compile(in, nil)
+		report := verify.New(plans, verify.Facts{}).Check(in)
+		if !report.OK || len(report.Problems) > 0 {
+			t.Errorf("%s is not proven: %v, %+v", name, report.Problems, report.Tests)
+		}
+		expected := map[intent.Expectation]int{}
+		mtu := 0
+		for _, test := range in.Tests {
+			expected[test.Expect]++
+			mtu = max(mtu, test.MTU)
+		}
+		if expected[intent.Reachable] == 0 || expected[intent.Denied] == 0 || mtu == 0 {
+			t.Errorf("%s tests too little: %v", name, expected)
 		}
 		for _, p := range problems {
 			if filepath.Base(name) != "dual-stack.yaml" || p.Code != "RW1313" {

@@ -43,6 +43,8 @@ func TestBadPlans(t *testing.T) {
 	foreign.Name = "gw9"
 	otherFabric, err := plan.Encode("other", w.plan(1, 2))
 	must(t, err)
+	hostile, err := plan.Encode("test\"} 1\nropeway_healthy 1\u202e", w.plan(1, 2))
+	must(t, err)
 	otherKey := w.plan(1, 2)
 	otherKey.Devices[0].PublicKey = w.gateways[2].key
 	ownKey := w.plan(1, 2)
@@ -63,6 +65,11 @@ func TestBadPlans(t *testing.T) {
 		{"changed", "RW4003", bytes.Replace(smaller, []byte("10.2.0.0/24"), []byte("10.3.0.0/24"), 1)},
 		{"text after its end", "RW4003", append(bytes.Clone(smaller), '{')},
 		{"unknown field", "RW4003", bytes.Replace(smaller, []byte(`"kind"`), []byte(`"PostUp\n\u202e": "reboot", "kind"`), 1)},
+		{"hostile fabric name", "RW4003", hostile},
+		{"hostile gateway name", "RW4003", bytes.Replace(smaller, []byte(`"name": "gw1"`), []byte(`"name": "gw1\n$(reboot)\u202e"`), 1)},
+		{"hostile device name", "RW4003", bytes.Replace(smaller, []byte(`"name": "rw0"`), []byte(`"name": "../eth0; drop"`), 1)},
+		{"hostile endpoint", "RW4003", bytes.Replace(smaller, []byte(`"192.0.2.2:51820"`), []byte(`"$(reboot)\u0000:51820"`), 1)},
+		{"hostile sysctl", "RW4003", bytes.Replace(smaller, []byte(`"net/ipv4/ip_forward"`), []byte(`"net/ipv4/../../kernel/core_pattern"`), 1)},
 		{"other gateway", "RW4004", encode(foreign)},
 		{"other fabric", "RW4004", otherFabric},
 		{"other key", "RW4005", encode(otherKey)},

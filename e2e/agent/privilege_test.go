@@ -147,7 +147,7 @@ func TestTheUnitAllowsItsSystemCalls(t *testing.T) {
 	a.get("/metrics")
 	a.write(w.plan(1))
 	a.waitStatus("alone", func(st *agent.Status) bool { return st.Healthy && st.Routes.Installed == 0 })
-	a.agent.signalProgram(t)
+	a.agent.endTraced(t)
 	must(t, a.down())
 
 	allowed := systemCalls(t, unitValues(t, "SystemCallFilter"))
@@ -176,8 +176,8 @@ func TestTheUnitAllowsItsSystemCalls(t *testing.T) {
 	}
 }
 
-// signalProgram ends the program that runs under a tracer.
-func (p *process) signalProgram(t *testing.T) {
+// endTraced ends the program that runs under a tracer. The tracer itself goes on with the device's process.
+func (p *process) endTraced(t *testing.T) {
 	t.Helper()
 	children, err := os.ReadFile(fmt.Sprintf("/proc/%d/task/%d/children", p.cmd.Process.Pid, p.cmd.Process.Pid))
 	must(t, err)
@@ -185,6 +185,7 @@ func (p *process) signalProgram(t *testing.T) {
 	_, err = fmt.Sscan(string(children), &pid)
 	must(t, err)
 	must(t, unix.Kill(pid, unix.SIGTERM))
+	eventually(t, 10e9, "the traced agent has ended", func() bool { return unix.Kill(pid, 0) != nil })
 }
 
 // systemCalls expands the groups of a filter as systemd does.

@@ -3,6 +3,7 @@ package agent_test
 import (
 	"os"
 	"path/filepath"
+	"regexp"
 	"strings"
 	"testing"
 
@@ -32,6 +33,14 @@ func (g *gateway) ip(t *testing.T, args ...string) string {
 func (g *gateway) nft(t *testing.T, args ...string) string {
 	t.Helper()
 	return g.tool(t, append([]string{"nft"}, args...)...)
+}
+
+var counted = regexp.MustCompile(`packets \d+ bytes \d+`)
+
+// table returns the firewall without what it has counted, or "" where there is none.
+func (g *gateway) table(t *testing.T) string {
+	t.Helper()
+	return counted.ReplaceAllString(g.tool(t, "sh", "-c", "nft list table inet ropeway 2>/dev/null || true"), "")
 }
 
 // wg changes a peer of rw0.

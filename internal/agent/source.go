@@ -12,6 +12,7 @@ import (
 	"golang.org/x/sys/unix"
 
 	"ropeway/internal/diag"
+	"ropeway/internal/fabric"
 	"ropeway/internal/files"
 	"ropeway/internal/identity"
 	"ropeway/internal/key"
@@ -112,6 +113,9 @@ func (s *source) read() (*plan.Document, []byte, error) {
 	doc, err := plan.Decode(data)
 	if err != nil {
 		return nil, nil, fmt.Errorf("%w: %w", s.refuse(codePlanInvalid, "is not a plan as it was made", "compile it again and copy it whole"), err)
+	}
+	if !fabric.ValidName(doc.Fabric) { // the revision does not cover it, so Decode has no opinion
+		return nil, nil, s.refuse(codePlanInvalid, "names a fabric that cannot be one: "+diag.Quote(doc.Fabric), "compile it again and copy it whole")
 	}
 	if err := s.fits(doc); err != nil {
 		return nil, nil, err

@@ -132,12 +132,13 @@ func writeMachine(lab string, p *plan.Fabric, g *plan.Gateway, names []world.Nam
 }
 
 // machineBinds is what a gateway sees in other places than this machine does. WireGuard's sockets have the names of devices, and
-// every gateway's device is called rw0.
+// every gateway's device is called rw0; an agent is asked for its status in one place.
 func machineBinds(lab, gateway string) []netns.Bind {
 	dir := machineDir(lab, gateway)
 	return []netns.Bind{
 		{From: filepath.Join(dir, wireguardDir), To: wireguardSockets},
 		{From: filepath.Join(dir, hostsFile), To: "/etc/hosts"},
+		{From: filepath.Join(dir, runDir), To: agentRun},
 	}
 }
 
@@ -145,7 +146,7 @@ func machineBinds(lab, gateway string) []netns.Bind {
 func (l *Lab) startAgent(gateway string) error {
 	dir := machineDir(l.Name, gateway)
 	cmd := exec.Command(l.record.Agent, "run", //nolint:noctx // it outlives every context
-		"--plan", filepath.Join(dir, planFile), "--state", filepath.Join(dir, stateDir), "--run", filepath.Join(dir, runDir))
+		"--plan", filepath.Join(dir, planFile), "--state", filepath.Join(dir, stateDir), "--run", agentRun)
 	return l.startDaemon(gateway, filepath.Join(dir, logFile), cmd, machineBinds(l.Name, gateway))
 }
 

@@ -49,7 +49,6 @@ func (l *Lab) Run(s *world.Space, cmd *exec.Cmd) error {
 	var binds []netns.Bind
 	if s.Kind == world.Gateway {
 		binds = machineBinds(l.Name, s.Name)
-		binds = append(binds, netns.Bind{From: machineRun(l.Name, s.Name), To: agentRun})
 	}
 	cmd.Env = append(slices.DeleteFunc(cmd.Environ(), func(v string) bool { return strings.HasPrefix(v, "ROPEWAY_LAB") }),
 		"ROPEWAY_LAB="+l.Name, "ROPEWAY_LAB_MACHINE="+s.Name)

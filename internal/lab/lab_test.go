@@ -120,4 +120,28 @@ func TestThreeRegionsComeUp(t *testing.T) {
 	if len(l.links()) != 18 {
 		t.Errorf("%d links, want 18", len(l.links()))
 	}
+	agrees(t, l)
+}
+
+// agrees tests a lab and fails where packets and prover disagree.
+func agrees(t *testing.T, l *Lab) *Report {
+	t.Helper()
+	begun := time.Now()
+	r, err := l.Test(t.Context(), TestOptions{Everything: true})
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Logf("%d flows after %s", r.Sent, time.Since(begun).Round(time.Millisecond))
+	if r.Sent == 0 || len(r.Results) != r.Sent {
+		t.Errorf("%d flows, %d results", r.Sent, len(r.Results))
+	}
+	shown := 0
+	for _, res := range r.Results {
+		if !res.Agree && shown < 20 {
+			shown++
+			t.Errorf("%s (%s) → %s (%s) %s size %d stream %v: predicted %s, observed %s (%s)", res.From, res.FromHost, res.To, res.ToHost,
+				res.Service, res.Size, res.Stream, res.Predicted, res.Observed, res.Reason)
+		}
+	}
+	return r
 }

@@ -8,6 +8,7 @@ import (
 
 	"ropeway/internal/fabric"
 	"ropeway/internal/lab/world"
+	"ropeway/internal/plan"
 )
 
 // A Link is a pair of gateways that have each other as peers.
@@ -51,9 +52,14 @@ func (l *Lab) tunnelAddress(gateway string) netip.Addr {
 	return g.Devices[0].Addresses[0].Addr()
 }
 
-// waitForLinks sends echoes through every link, both ways, until each answered once or time is over, and returns the silent ones.
-// Both ways, because either end may have lost its first handshake to a peer that was not there yet, and would be 5 s in
-// trying again (whitepaper, section 6.1); the other end then begins at once.
+// turn is how long one end of a link is tried before the other is. A handshake over the lab's wires takes milliseconds.
+const turn = 1200 * time.Millisecond
+
+// waitForLinks sends echoes through every link until each answered once or time is over, and returns the silent ones.
+//
+// It begins from one end only: two handshakes that cross spoil each other, and both ends are then 5 s in trying again (whitepaper,
+// section 6.1). The other end is tried where the first does not get through, since its own handshake may still be owing to a
+// peer that was not there yet.
 func (l *Lab) waitForLinks(ctx context.Context, st *site, links []Link, patience time.Duration) ([]Link, error) {
 	at := map[netip.Addr]string{}
 	for _, g := range l.record.Plan.Gateways {
@@ -64,23 +70,56 @@ func (l *Lab) waitForLinks(ctx context.Context, st *site, links []Link, patience
 		return nil, err
 	}
 	defer p.Close()
-	p.patience = patience
-	var probes []*probe
-	for _, k := range links {
-		a, b := l.tunnelAddress(k.A), l.tunnelAddress(k.B)
-		for _, f := range []Flow{{From: a, To: b}, {From: b, To: a}} {
-			f.Service = fabric.Service{Protocol: fabric.ICMP}
-			probes = append(probes, &probe{Flow: f, expect: Reachable})
+	p.patience = min(turn, patience)
+	silent := slices.Clone(links)
+	for begun, back := time.Now(), false; len(silent) > 0 && time.Since(begun) < patience; back = !back {
+		if silent, err = l.tryLinks(ctx, p, silent, back); err != nil {
+			return nil, err
 		}
+	}
+	return silent, nil
+}
+
+// tryLinks sends an echo through every link, from its better end or from the other one, and returns the links that stay silent.
+func (l *Lab) tryLinks(ctx context.Context, p *prober, links []Link, back bool) ([]Link, error) {
+	probes := make([]*probe, len(links))
+	for i, k := range links {
+		from, to := l.tunnelAddress(k.A), l.tunnelAddress(k.B)
+		if l.betterFromB(k) != back {
+			from, to = to, from
+		}
+		probes[i] = &probe{Flow: Flow{From: from, To: to, Service: fabric.Service{Protocol: fabric.ICMP}}, expect: Reachable}
 	}
 	if err := p.run(ctx, probes); err != nil {
 		return nil, err
 	}
 	var silent []Link
 	for i, k := range links {
-		if probes[2*i].outcome() != Reachable && probes[2*i+1].outcome() != Reachable {
+		if probes[i].outcome() != Reachable {
 			silent = append(silent, k)
 		}
 	}
 	return silent, nil
+}
+
+// betterFromB reports whether a link is better begun from its second end: because only that one can dial, or because the first
+// one has begun by itself to keep the link warm, perhaps too early.
+func (l *Lab) betterFromB(k Link) bool {
+	a, b := l.peer(k.A, k.B), l.peer(k.B, k.A)
+	if a.Endpoint.IsZero() != b.Endpoint.IsZero() {
+		return a.Endpoint.IsZero()
+	}
+	return a.Keepalive > 0
+}
+
+// peer returns what a gateway knows of another, which it has as a peer.
+func (l *Lab) peer(gateway, other string) *plan.Peer {
+	for _, d := range l.record.Plan.Gateway(gateway).Devices {
+		for _, p := range d.Peers {
+			if p.Gateway == other {
+				return p
+			}
+		}
+	}
+	return &plan.Peer{}
 }

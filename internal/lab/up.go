@@ -8,11 +8,9 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
-	"runtime"
 	"sync"
 	"time"
 
-	"golang.org/x/sync/errgroup"
 	"golang.org/x/sys/unix"
 
 	"ropeway/internal/compile"
@@ -135,7 +133,7 @@ func (l *Lab) up(ctx context.Context, opts Options) ([]Link, error) {
 		return nil, err
 	}
 	progress(fmt.Sprintf("starting %d agents", len(p.Gateways)))
-	if err := l.startAll(p, opts.Responder); err != nil {
+	if err := errors.Join(l.startResponder(opts.Responder), l.startAgents(ctx)); err != nil {
 		return nil, err
 	}
 	progress("waiting for the links")
@@ -152,22 +150,6 @@ func patienceOf(opts Options) time.Duration {
 		return DefaultPatience
 	}
 	return opts.Patience
-}
-
-// startAll starts every agent, and the responder.
-func (l *Lab) startAll(p *plan.Fabric, responder []string) error {
-	var g errgroup.Group
-	g.SetLimit(2 * runtime.NumCPU())
-	for _, gw := range p.Gateways {
-		g.Go(func() error {
-			if err := writeMachine(l.Name, p, gw, l.record.World.Space(gw.Name).Hosts); err != nil {
-				return err
-			}
-			return l.startAgent(gw.Name)
-		})
-	}
-	g.Go(func() error { return l.startResponder(responder) })
-	return g.Wait()
 }
 
 // startResponder starts the process that answers for all hosts. It lives in the core, so that it is found with the rest.

@@ -1,0 +1,129 @@
+package lab
+
+import (
+	"context"
+	"encoding/json"
+	"fmt"
+	"net"
+	"net/http"
+	"os"
+	"runtime"
+	"time"
+
+	"golang.org/x/sync/errgroup"
+)
+
+// startAgents starts every agent, generation by generation, each when the one before it is as its plan says.
+//
+// Two handshakes that cross spoil each other, and one that begins before the peer is there is lost; both ends are then 5 s in trying
+// again (WireGuard whitepaper, section 6.1). Machines of the world rarely start in the same millisecond. Those of a lab would,
+// so no two gateways of a generation have a link with each other, and a later one finds all it dials.
+func (l *Lab) startAgents(ctx context.Context) error {
+	for _, generation := range l.generations() {
+		var g errgroup.Group
+		g.SetLimit(2 * runtime.NumCPU())
+		for _, name := range generation {
+			g.Go(func() error {
+				if err := writeMachine(l.Name, l.record.Plan, l.record.Plan.Gateway(name), l.record.World.Space(name).Hosts); err != nil {
+					return err
+				}
+				if err := l.startAgent(name); err != nil {
+					return err
+				}
+				return l.awaitAgent(ctx, name)
+			})
+		}
+		if err := g.Wait(); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// generations parts the gateways so that no two of a part have a link. Those that can only dial come after all others.
+func (l *Lab) generations() [][]string {
+	linked := map[Link]bool{}
+	for _, k := range l.links() {
+		linked[k], linked[Link{k.B, k.A}] = true, true
+	}
+	var all [][]string
+	for _, dials := range []bool{false, true} {
+		first := len(all)
+		for _, g := range l.in.Gateways() {
+			if g.Dials() != dials {
+				continue
+			}
+			at := first
+			for at < len(all) && touches(linked, g.Name, all[at]) {
+				at++
+			}
+			if at == len(all) {
+				all = append(all, nil)
+			}
+			all[at] = append(all[at], g.Name)
+		}
+	}
+	return all
+}
+
+func touches(linked map[Link]bool, name string, others []string) bool {
+	for _, o := range others {
+		if linked[Link{name, o}] {
+			return true
+		}
+	}
+	return false
+}
+
+// agentTimeout is how long an agent may take until it has carried out its plan once. It only saves time to wait for that, so its
+// end is no error: what came of it shows in the links.
+const agentTimeout = 5 * time.Second
+
+// awaitAgent waits until the agent of a gateway has carried out its plan, as far as it could.
+func (l *Lab) awaitAgent(ctx context.Context, gateway string) error {
+	dir, err := os.Open(machineRun(l.Name, gateway))
+	if err != nil {
+		return fmt.Errorf("open the agent's directory: %w", err)
+	}
+	defer dir.Close()
+	// By way of the descriptor, as the name of a socket has at most 107 bytes (unix(7)) and two names of 63 are in this one's.
+	socket := fmt.Sprintf("/proc/self/fd/%d/agent.sock", dir.Fd())
+	client := http.Client{Transport: &http.Transport{
+		DialContext: func(ctx context.Context, _, _ string) (net.Conn, error) {
+			return new(net.Dialer).DialContext(ctx, "unix", socket)
+		},
+	}}
+	defer client.CloseIdleConnections()
+	limited, cancel := context.WithTimeout(ctx, agentTimeout)
+	defer cancel()
+	for limited.Err() == nil {
+		if done, err := agentDone(limited, &client); err == nil && done {
+			return nil
+		}
+		if err := sleep(limited, 2*pollInterval); err != nil {
+			break
+		}
+	}
+	return ctx.Err()
+}
+
+// agentDone asks an agent whether a pass of it has ended.
+func agentDone(ctx context.Context, client *http.Client) (bool, error) {
+	req, err := http.NewRequestWithContext(ctx, http.MethodGet, "http://agent/status", nil)
+	if err != nil {
+		return false, fmt.Errorf("ask the agent: %w", err)
+	}
+	res, err := client.Do(req)
+	if err != nil {
+		return false, fmt.Errorf("ask the agent: %w", err)
+	}
+	defer res.Body.Close()
+	var status struct {
+		Plan      struct{ Wanted, Applied string }
+		LastError string
+	}
+	if err := json.NewDecoder(res.Body).Decode(&status); err != nil {
+		return false, fmt.Errorf("read the agent's status: %w", err)
+	}
+	return status.Plan.Wanted != "" && status.Plan.Wanted == status.Plan.Applied || status.LastError != "", nil
+}

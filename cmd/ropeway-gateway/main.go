@@ -6,6 +6,7 @@ package main
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"os"
 	"os/signal"
@@ -14,6 +15,7 @@ import (
 	"golang.org/x/sys/unix"
 
 	"ropeway/internal/agent"
+	"ropeway/internal/diag"
 )
 
 func main() { os.Exit(run()) }
@@ -22,10 +24,23 @@ func run() int {
 	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, unix.SIGTERM)
 	defer stop()
 	if err := newRootCommand().ExecuteContext(ctx); err != nil {
-		_, _ = fmt.Fprintln(os.Stderr, agent.Printable(err.Error()))
+		_, _ = fmt.Fprintln(os.Stderr, agent.Printable(coded(err).Error()))
 		return 1
 	}
 	return 0
+}
+
+// coded gives an error a code where it has none.
+func coded(err error) error {
+	var p diag.Problem
+	if errors.As(err, &p) {
+		return err
+	}
+	return problem("RW6000", err.Error(), "")
+}
+
+func problem(code diag.Code, message, hint string) diag.Problem {
+	return diag.Problem{Code: code, Severity: diag.Error, Message: message, Hint: hint}
 }
 
 func newRootCommand() *cobra.Command {
@@ -44,8 +59,26 @@ and keeps it so. It can be stopped or killed at any moment: everything goes on f
 		Args:          cobra.NoArgs,
 		RunE:          func(cmd *cobra.Command, _ []string) error { return cmd.Help() },
 	}
+	root.SetFlagErrorFunc(func(cmd *cobra.Command, err error) error {
+		return problem("RW6001", err.Error(), cmd.CommandPath()+" --help lists the flags")
+	})
 	root.AddCommand(newRunCommand(), newKeyCommand(), newStatusCommand(), newDownCommand(), newVersionCommand(), newDeviceCommand())
+	explainArguments(root)
 	return root
+}
+
+// explainArguments gives every complaint about arguments its code and the line that says what is wanted.
+func explainArguments(cmd *cobra.Command) {
+	check := cmd.Args
+	cmd.Args = func(c *cobra.Command, args []string) error {
+		if err := check(c, args); err != nil {
+			return problem("RW6001", err.Error(), "usage: "+c.UseLine())
+		}
+		return nil
+	}
+	for _, child := range cmd.Commands() {
+		explainArguments(child)
+	}
 }
 
 // dirs are the flags that say where an agent has its directories.

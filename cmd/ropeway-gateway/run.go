@@ -27,13 +27,15 @@ the last good one stays in force. Nothing is ever changed that is not Ropeway's.
 	flags.StringVar(&format, "log-format", string(agent.Text), "format of the log: text or json")
 	d.addState(cmd)
 	d.addRun(cmd)
-	_ = cmd.MarkFlagRequired("plan")
 	_ = cmd.MarkFlagFilename("plan", "json")
 	_ = cmd.RegisterFlagCompletionFunc("log-format", cobra.FixedCompletions([]string{"text", "json"}, cobra.ShellCompDirectiveNoFileComp))
 	cmd.RunE = func(cmd *cobra.Command, _ []string) (err error) {
 		opts.State, opts.Run = d.state, d.run
+		if opts.Plan == "" {
+			return problem("RW6001", "run needs a plan", "usage: "+cmd.UseLine())
+		}
 		if opts.Log, err = agent.NewLogger(cmd.ErrOrStderr(), agent.Format(format)); err != nil {
-			return err
+			return problem("RW6001", err.Error(), cmd.CommandPath()+" --help lists the flags")
 		}
 		if dry {
 			return agent.DryRun(cmd.Context(), opts, cmd.OutOrStdout())

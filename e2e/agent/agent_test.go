@@ -2,6 +2,7 @@ package agent_test
 
 import (
 	"fmt"
+	"net"
 	"os"
 	"strings"
 	"testing"
@@ -12,8 +13,8 @@ import (
 	"golang.zx2c4.com/wireguard/wgctrl/wgtypes"
 
 	"ropeway/internal/agent"
+	"ropeway/internal/key"
 	"ropeway/internal/nstest"
-	"ropeway/internal/plan"
 )
 
 func TestTunnel(t *testing.T) {
@@ -303,6 +304,17 @@ func TestDryRun(t *testing.T) {
 	if after := a.picture(t); after != before || a.files(t) != entries {
 		t.Errorf("something changed:\n%s\n%s\n%s\n%s", before, after, entries, a.files(t))
 	}
+	// Where there is no key yet, none is made either.
+	must(t, os.RemoveAll(a.path("state")))
+	pending := w.plan(1, 2)
+	pending.Devices[0].PublicKey = key.Public{}
+	a.write(pending)
+	if out, errs, err := a.run(a.runArgs("--dry-run")...); err != nil || !strings.Contains(out, "keys: make a private key in "+a.path("state/keys/rw0.key")) {
+		t.Errorf("without a key: %v, %s%s", err, out, errs)
+	}
+	if _, err := os.Stat(a.path("state")); err == nil {
+		t.Error("a dry run made the state directory")
+	}
 	// Beside an agent that has done it all there is nothing to do.
 	a.start()
 	a.waitHealthy()
@@ -322,8 +334,7 @@ func TestAPendingPeerIsLeftOut(t *testing.T) {
 	b.echo()
 	p := w.plan(1, 2)
 	known := p.Devices[0].Peers[0].PublicKey
-	p.Devices[0].Peers[0].PublicKey = plan.Peer{}.PublicKey
-	p.Devices[0].PublicKey = plan.Device{}.PublicKey
+	p.Devices[0].Peers[0].PublicKey, p.Devices[0].PublicKey = key.Public{}, key.Public{}
 	a.write(p)
 	a.start()
 	b.write(w.plan(2, 1))
@@ -336,6 +347,67 @@ func TestAPendingPeerIsLeftOut(t *testing.T) {
 	p.Devices[0].Peers[0].PublicKey = known
 	a.write(p)
 	eventually(t, 5*time.Second, "the hosts reach each other", func() bool { return a.reaches(b) })
+}
+
+// TestTheServiceManagerIsTold when the agent has looked at the machine for the first time, and again and again that it lives.
+func TestTheServiceManagerIsTold(t *testing.T) {
+	w := newWorld(t, 2)
+	a := w.gateways[0]
+	conn, err := new(net.ListenConfig).ListenPacket(t.Context(), "unixgram", a.path("notify"))
+	must(t, err)
+	defer func() { _ = conn.Close() }()
+	a.write(w.plan(1, 2))
+	a.env = []string{"NOTIFY_SOCKET=" + a.path("notify")}
+	p := a.start()
+	heard := func() string {
+		buf := make([]byte, 100)
+		must(t, conn.SetReadDeadline(time.Now().Add(10*time.Second)))
+		n, _, err := conn.ReadFrom(buf)
+		must(t, err)
+		return string(buf[:n])
+	}
+	for range 2 {
+		if got := heard(); got != "READY=1\nWATCHDOG=1" {
+			t.Errorf("the service manager was told %q", got)
+		}
+		if st := a.status(); st == nil || !st.Healthy {
+			t.Error("told before it was so")
+		}
+	}
+	go p.stop()
+	for heard() != "STOPPING=1" {
+		continue
+	}
+	<-p.done
+}
+
+// TestTheCommandLine says what is wrong with it under a code, and does nothing.
+func TestTheCommandLine(t *testing.T) {
+	w := newWorld(t, 1)
+	a := w.gateways[0]
+	for _, c := range []struct {
+		code string
+		args []string
+	}{
+		{"RW6001", []string{"run"}},
+		{"RW6001", []string{"run", "--plan", "x", "--bogus"}},
+		{"RW6001", []string{"status", "extra"}},
+		{"RW6001", []string{"status", "-o", "xml"}},
+		{"RW6001", []string{"nonsense"}},
+		{"RW6001", a.runArgs("--log-format", "xml")},
+		{"RW4012", a.runArgs("--listen", "0.0.0.0:9586")},
+		{"RW4012", a.runArgs("--listen", "\u202e")},
+		{"RW4013", []string{"status", "--run", a.path("run")}},
+		{"RW6000", []string{"key", "--state", a.path("state"), "--device", "../x"}},
+	} {
+		out, errs, err := a.run(c.args...)
+		if err == nil || !strings.Contains(errs, c.code+" ") || strings.Count(errs, "\n") != 1 || strings.Contains(errs, "\u202e") {
+			t.Errorf("%v: %v, %q %q, want %s", c.args, err, out, errs, c.code)
+		}
+	}
+	if out, _, err := a.run("version"); err != nil || !strings.HasPrefix(out, "ropeway-gateway ") {
+		t.Errorf("version: %q %v", out, err)
+	}
 }
 
 // What spoils a device, as wg(8) would.

@@ -60,6 +60,9 @@ func TestNoSecretGetsOut(t *testing.T) {
 		if err != nil || len(out) < 50 {
 			t.Errorf("status -o %s: %v, %s%s", format, err, out, errs)
 		}
+		if format == "table" {
+			t.Logf("\n%s", out)
+		}
 		look("status -o "+format, []byte(out+errs))
 	}
 	_, body := a.get("/metrics")

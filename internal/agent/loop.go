@@ -12,7 +12,7 @@ import (
 const (
 	pollEvery = time.Second           // where no event tells of a change; repairs are promised within 2 s
 	settle    = 50 * time.Millisecond // events come in bursts: a pass waits for the end of one
-	restRatio = 10                    // a pass that took t is followed by rest of at least restRatio × t, however large the plan
+	restRatio = 4                     // looking for nothing takes a fifth of a processor at most, however large the plan
 	applyMost = 30 * time.Second      // a pass that takes longer is given up; the next goes on from there
 )
 
@@ -24,15 +24,20 @@ func (a *Agent) loop(ctx context.Context, wake <-chan struct{}) {
 		a.log.Error("the last good plan is of no use", "error", err)
 	}
 	defer notify("STOPPING=1")
+	var idle time.Duration // what a pass takes that finds nothing to do
 	for {
 		begun := time.Now()
-		a.pass(context.WithoutCancel(ctx))
+		changed := a.pass(context.WithoutCancel(ctx))
 		notify("READY=1\nWATCHDOG=1")
 		took := time.Since(begun)
-		if !sleep(ctx, max(settle, took)) { // a storm of events takes half of a processor at most
+		if !changed {
+			idle = took
+		}
+		rest := max(settle, took) // a storm of events takes half of a processor at most
+		if !sleep(ctx, rest) {
 			return
 		}
-		poll := time.NewTimer(max(pollEvery, took*restRatio))
+		poll := time.NewTimer(max(pollEvery, idle*restRatio) - rest)
 		select {
 		case <-ctx.Done():
 			poll.Stop()
@@ -48,24 +53,25 @@ func (a *Agent) loop(ctx context.Context, wake <-chan struct{}) {
 	}
 }
 
-// pass reads the plan if it changed and makes the machine so.
-func (a *Agent) pass(ctx context.Context) {
+// pass reads the plan if it changed and makes the machine so. It reports whether it changed anything.
+func (a *Agent) pass(ctx context.Context) bool {
 	ctx, cancel := context.WithTimeout(ctx, applyMost)
 	defer cancel()
 	want, isNew, refused := a.source.poll()
 	a.noteRefusal(refused)
 	if want == nil {
 		a.update(func(r *record) { r.lastPass = time.Now() })
-		return
+		return false
 	}
 	if isNew {
 		a.log.Info("a new plan is in force", "gateway", want.Gateway.Name, "revision", want.Revision)
 	}
 	settled, failed := a.lastTime(want.Revision)
 	begun := time.Now()
-	out := a.machine.apply(ctx, &want.Gateway, !settled || failed)
+	out := a.machine.apply(ctx, &want.Gateway, settled && !failed)
 	a.logChanges(out, settled)
 	a.update(func(r *record) { r.note(want, out, settled, begun) })
+	return isNew || len(out.changes) > 0
 }
 
 // refreshEvery is how often sessions that stopped working are given their endpoint again: a DNS name may point elsewhere by now.

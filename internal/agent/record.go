@@ -13,6 +13,7 @@ type record struct {
 	applied   string         // the revision that the machine was last found to be in full
 	lastError error          // what the last pass could not do; nil: the machine is as wanted
 	lastPass  time.Time      // when it ended
+	changed   time.Time      // when the last pass that changed something ended
 	lastApply *Applied       // the last pass that changed something, or met a new plan
 	refused   *Refusal       // why the plan file is not what is wanted
 	refusals  int
@@ -47,6 +48,9 @@ func (r *record) note(want *plan.Document, out *outcome, settled bool, begun tim
 	}
 	for name := range out.errs {
 		r.failures = count(r.failures, name, 1)
+	}
+	if changes > 0 {
+		r.changed = now
 	}
 	if changes > 0 || !settled {
 		r.lastApply = &Applied{At: begun, Duration: now.Sub(begun).Seconds(), Changes: changes}

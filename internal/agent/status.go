@@ -155,7 +155,7 @@ func peerStatus(want *plan.Peer, found *wireguard.Peer, now time.Time) PeerStatu
 
 // A sighting is what a look at the machine found.
 type sighting struct {
-	at       time.Time
+	at       time.Time // when it began
 	devices  []wireguard.Device
 	routes   int
 	counters firewall.Counters
@@ -163,14 +163,18 @@ type sighting struct {
 	err      error
 }
 
-// look observes the machine for those who ask. Answers within the same half second are one look.
+// look observes the machine for those who ask. Answers within the same half second are one look, unless the machine was changed
+// since it began.
 func (a *Agent) look(ctx context.Context) sighting {
 	a.lookMu.Lock()
 	defer a.lookMu.Unlock()
-	if time.Since(a.seen.at) < time.Second/2 {
+	a.mu.Lock()
+	changed := a.record.changed
+	a.mu.Unlock()
+	if time.Since(a.seen.at) < time.Second/2 && a.seen.at.After(changed) {
 		return a.seen
 	}
-	s := sighting{}
+	s := sighting{at: time.Now()}
 	var errDevices, errRoutes, errRules error
 	s.devices, errDevices = a.machine.devices.Observe(ctx)
 	routes, errRoutes := a.machine.routes.Observe(ctx)
@@ -180,17 +184,16 @@ func (a *Agent) look(ctx context.Context) sighting {
 	a.machine.firewallMu.Unlock()
 	s.rules = errRules == nil
 	s.err = errors.Join(errDevices, errRoutes)
-	s.at = time.Now()
 	a.seen = s
 	return s
 }
 
 // Status tells how things are now.
 func (a *Agent) Status(ctx context.Context) Status {
-	s := a.look(ctx)
 	a.mu.Lock()
-	r := a.record.clone()
+	r := a.record.clone() // first, so that what is seen is not older than what is said of it
 	a.mu.Unlock()
+	s := a.look(ctx)
 
 	now := time.Now()
 	kind, why := a.machine.devices.Backend()

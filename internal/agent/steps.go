@@ -43,6 +43,7 @@ type step struct {
 	name  string
 	take  func(context.Context, *plan.Gateway) ([]string, error)
 	vital bool // nothing that follows may be done where it failed
+	once  bool // there is nothing to do on a machine that is settled on the plan, and looking costs
 }
 
 // keepStep is the name of what comes before every other step of a new plan: it is kept on disk.
@@ -59,7 +60,7 @@ const keepStep = "keep"
 func (m *machine) steps() []step {
 	return []step{
 		{name: "firewall", take: m.filter, vital: true},
-		{name: "withdraw", take: m.withdraw},
+		{name: "withdraw", take: m.withdraw, once: true},
 		{name: "devices", take: m.connect},
 		{name: "sysctls", take: m.tune},
 		{name: "routes", take: m.route},
@@ -101,10 +102,15 @@ func stepCode(name string) diag.Code {
 	return codeStepFailed
 }
 
-// apply takes every step, and compares where something changed or certain is set.
-func (m *machine) apply(ctx context.Context, want *plan.Gateway, certain bool) *outcome {
+// apply takes every step, and compares where something changed or the machine is not settled on the plan: it was not found to be as
+// the plan says when it was last looked at.
+func (m *machine) apply(ctx context.Context, want *plan.Gateway, settled bool) *outcome {
 	out := &outcome{changes: map[string][]string{}, errs: map[string]error{}}
+	certain := !settled
 	for _, s := range m.steps() {
+		if s.once && settled {
+			continue // should a route of ours have come that nobody wants, the step that makes routes takes it away
+		}
 		changes, err := s.take(ctx, want)
 		if len(changes) > 0 {
 			out.changes[s.name] = changes

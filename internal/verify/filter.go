@@ -96,8 +96,8 @@ func (g *gate) accept(s set, c crossing, from, to int32) {
 		rules = g.out
 	case inward:
 		rules = g.in
-		if g.own.has(from) && g.fabric.has(to) && !g.own.has(to) {
-			return // the guard against leaks takes it for a packet that leaves in clear
+		if g.guards(from, to) {
+			return
 		}
 	}
 	for i := range rules {
@@ -109,7 +109,13 @@ func (g *gate) accept(s set, c crossing, from, to int32) {
 	}
 }
 
-// gates makes every filter ready for a partition of the addresses into kinds.
+// guards reports whether the guard against leaks takes a packet that goes into the place for one that leaves in clear. It comes before
+// everything else, answers included.
+func (g *gate) guards(from, to int32) bool {
+	return g.own.has(from) && g.fabric.has(to) && !g.own.has(to)
+}
+
+// makeGates makes every filter ready for a partition of the addresses into kinds.
 func (d *drawing) makeGates() {
 	w, m := d.world, d.m
 	members := make([]*member, len(m.pool.lists))

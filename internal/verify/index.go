@@ -90,6 +90,9 @@ func (m *Model) placeOf(name string) int32 {
 func (m *Model) indexPlace(p *place, number int32) {
 	p.own = m.routing(p.Prefixes, forOwn)
 	for _, r := range p.Routes {
+		if r == nil {
+			r = &plan.RouterRoute{}
+		}
 		via, known := m.numbers[r.Gateway]
 		if !known || m.gateways[via].place != number {
 			via = nobody
@@ -130,7 +133,7 @@ func (m *Model) indexDevices(number int32) {
 
 // named returns the gateway of a name. Lists in a plan are sorted, so the one after the last is tried first.
 func (m *Model) named(name string, guess int32) int32 {
-	if int(guess) < len(m.gateways) && m.gateways[guess].Name == name {
+	if guess >= 0 && int(guess) < len(m.gateways) && m.gateways[guess].Name == name {
 		return guess
 	}
 	if n, known := m.numbers[name]; known {

@@ -110,8 +110,12 @@ func (j *judge) answer(v *verdict, there, back *way, from, to int32) {
 	}
 	copy(v.both, v.open)
 	for i, h := range back.hops {
-		if !there.crosses(h) {
-			j.unseen(v.both, h, back.crossing(i), from, to)
+		c := back.crossing(i)
+		switch {
+		case c == inward && j.w.gates[j.m.gateways[h].filter].guards(to, from):
+			clear(v.both)
+		case !there.crosses(h):
+			j.unseen(v.both, h, c, from, to)
 		}
 	}
 }

@@ -169,8 +169,10 @@ func (r *reporter) promise(f finding, v *verdict, there, back *way) finding {
 	}
 	if lost.end == arrived { // an answer that a gateway drops because it did not see the request
 		f.reason = Filtered
-		i := slices.IndexFunc(back.hops, func(h int32) bool { return !there.crosses(h) })
-		f.at = back.hops[i]
+		f.at = back.hops[len(back.hops)-1] // unless the guard of the last one did
+		if i := slices.IndexFunc(back.hops, func(h int32) bool { return !there.crosses(h) }); i >= 0 {
+			f.at = back.hops[i]
+		}
 		return f
 	}
 	f.reason, f.at, f.toward = reasons[lost.end], lost.at, lost.toward

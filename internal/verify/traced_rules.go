@@ -12,6 +12,12 @@ import (
 
 // filter holds the packet against the firewall of a gateway, in the order of plan.Firewall's comment.
 func (t *tracer) filter(n int32, g *gateway, direction plan.Direction) bool {
+	from, to := t.packet.Source, t.packet.Destination
+	f := t.m.filters[g.filter]
+	if direction == plan.In && t.in(f.own, from) && t.in(f.fabric, to) && !t.in(f.own, to) {
+		t.drop(g.Name, Filtered, "the firewall of %s takes %s → %s for a packet that leaves in clear", g.Name, from, to)
+		return false
+	}
 	if t.answers {
 		if t.seen[n] {
 			t.hop.Rule = "established"
@@ -23,12 +29,6 @@ func (t *tracer) filter(n int32, g *gateway, direction plan.Direction) bool {
 			t.drop(g.Name, Filtered, "gateway %s did not see the request, so it takes the answer for invalid", g.Name)
 			return false
 		}
-	}
-	from, to := t.packet.Source, t.packet.Destination
-	f := t.m.filters[g.filter]
-	if direction == plan.In && t.in(f.own, from) && t.in(f.fabric, to) && !t.in(f.own, to) {
-		t.drop(g.Name, Filtered, "the firewall of %s takes %s → %s for a packet that leaves in clear", g.Name, from, to)
-		return false
 	}
 	rules := t.matching(f, direction)
 	if !covers(rules, t.service()) {

@@ -50,6 +50,9 @@ func (l *Lab) Run(s *world.Space, cmd *exec.Cmd) error {
 	if s.Kind == world.Gateway {
 		binds = machineBinds(l.Name, s.Name)
 	}
+	if cmd.Args[0] == agentProgram { // the one that this lab runs, whatever is in PATH
+		cmd.Path, cmd.Err = l.record.Agent, nil
+	}
 	cmd.Env = append(slices.DeleteFunc(cmd.Environ(), func(v string) bool { return strings.HasPrefix(v, "ROPEWAY_LAB") }),
 		"ROPEWAY_LAB="+l.Name, "ROPEWAY_LAB_MACHINE="+s.Name)
 	if err := ns.Start(cmd, binds...); err != nil {

@@ -205,17 +205,11 @@ func (l *Lab) outerIPv6(a, b string) bool {
 // something about them changed.
 func (l *Lab) settle(ctx context.Context, st *site, before []Fault) error {
 	now := l.record.Faults
-	if err := st.setPaths(pathsUnder(l.record.World.Paths, now)); err != nil {
+	if err := st.setUnderlay(ctx, now); err != nil {
 		return err
 	}
-	spaces := map[string]bool{}
-	for _, e := range l.record.World.Edges {
-		if !spaces[e.Space] {
-			spaces[e.Space] = true
-			if err := st.nft(ctx, e.Space, filterTable(l.record.World, e.Space, now)); err != nil {
-				return err
-			}
-		}
+	if err := st.forgetPaths(); err != nil {
+		return err
 	}
 	for _, g := range l.record.Plan.Gateways {
 		was, is := stateOf(g, before), stateOf(g, now)

@@ -175,14 +175,17 @@ func (l *Lab) agents() (map[string]string, error) {
 	return out, nil
 }
 
-// deleteRoutes deletes the agent's routes to a prefix.
+// deleteRoutes deletes the agent's routes to a prefix. A route that names a nexthop object is known by its prefix and protocol alone.
 func (s *space) deleteRoutes(p netip.Prefix) error {
 	routes, err := s.routesTo(p)
 	if err != nil {
 		return err
 	}
-	for _, r := range routes {
-		if err := s.link.RouteDel(&r); err != nil && !errors.Is(err, unix.ESRCH) {
+	for range routes {
+		err := s.link.RouteDel(&netlink.Route{
+			Dst: ipNet(p), Family: familyOf(p.Addr()), Protocol: routeProtocol, Table: unix.RT_TABLE_MAIN, Scope: netlink.SCOPE_NOWHERE,
+		})
+		if err != nil {
 			return fmt.Errorf("delete the route to %s: %w", p, err)
 		}
 	}

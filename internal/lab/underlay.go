@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"context"
 	"fmt"
+	"net"
 	"net/netip"
 	"os/exec"
 	"strings"
@@ -12,6 +13,57 @@ import (
 
 	"ropeway/internal/lab/world"
 )
+
+// setUnderlay makes the underlay what it is while faults last.
+func (st *site) setUnderlay(ctx context.Context, faults []Fault) error {
+	if err := st.setPaths(pathsUnder(st.world.Paths, faults)); err != nil {
+		return err
+	}
+	done := map[string]bool{}
+	for _, e := range st.world.Edges {
+		for _, space := range []string{world.CoreSpace, e.Space} {
+			if done[space] {
+				continue
+			}
+			done[space] = true
+			if err := st.nft(ctx, space, filterTable(st.world, space, faults)); err != nil {
+				return err
+			}
+		}
+	}
+	return nil
+}
+
+// forgetPaths makes every gateway and box forget what ICMP has told it of the underlay. A kernel remembers that for ten minutes
+// (net/ipv4/route/mtu_expires); a fault that is mended is to be over at once. IPv6 keeps it with the route that was used, and
+// loses it when that one is replaced.
+func (st *site) forgetPaths() error {
+	for _, s := range st.spaces {
+		if s.drawn.Kind != world.Gateway && s.drawn.Kind != world.NAT {
+			continue
+		}
+		if err := s.Do(func() error { return setSysctls(map[string]string{"net/ipv4/route/flush": "1"}) }); err != nil {
+			return fmt.Errorf("flush the routes of %s: %w", s.drawn.Name, err)
+		}
+		link, err := s.link.LinkByName(world.Uplink)
+		if err != nil {
+			return fmt.Errorf("find %s of %s: %w", world.Uplink, s.drawn.Name, err)
+		}
+		if link.Attrs().Flags&net.FlagUp == 0 {
+			continue // a dead machine remembers nothing
+		}
+		for _, r := range s.drawn.Routes {
+			if r.Interface != world.Uplink || r.Prefix.Addr().Is4() {
+				continue
+			}
+			_, other := st.world.End(s.drawn.Name, r.Interface)
+			if err := s.route(link, r, other); err != nil {
+				return fmt.Errorf("renew %s of %s: %w", r.Prefix, s.drawn.Name, err)
+			}
+		}
+	}
+	return nil
+}
 
 // setPaths makes the core carry, from each place to each other, what paths say. Every address of the far place's gateways has a
 // route with that MTU in the table of the near place; IPv6 forwards by a route's MTU only where it is locked.

@@ -67,6 +67,9 @@ func raise(t *testing.T, name string, cidrs ...string) net.HardwareAddr {
 		must(t, err)
 		a.Flags = unix.IFA_F_NODAD
 		must(t, netlink.AddrAdd(link, a))
+		if a.IP.To4() == nil {
+			(&world{tb: t}).awaitLocal(a.IP)
+		}
 	}
 	return link.Attrs().HardwareAddr
 }
@@ -81,7 +84,7 @@ func neighbour(t *testing.T, name, cidr string, mac net.HardwareAddr) {
 }
 
 // connect tries to open a TCP connection from one namespace to a server in another, and to hear what it says.
-func connect(t *testing.T, from, to netns.NsHandle, address string) error {
+func connect(t *testing.T, from, to netns.NsHandle, address string, patience time.Duration) error {
 	t.Helper()
 	var listener net.Listener
 	nstest.In(t, to, func() {
@@ -108,9 +111,9 @@ func connect(t *testing.T, from, to netns.NsHandle, address string) error {
 			dialled <- err
 			return
 		}
-		conn, err := net.DialTimeout("tcp", address, 700*time.Millisecond)
+		conn, err := net.DialTimeout("tcp", address, patience)
 		if err == nil {
-			err = conn.SetDeadline(time.Now().Add(time.Second))
+			err = conn.SetDeadline(time.Now().Add(patience))
 			word := make([]byte, 5)
 			if _, e := conn.Read(word); e != nil || string(word) != "hello" {
 				err = errors.Join(err, e, errors.New("no word from the server"))
@@ -148,7 +151,11 @@ func TestSockets(t *testing.T) {
 		{w.server, w.gateway, "10.1.0.1:443", false},
 		{w.client, w.gateway, "10.1.0.1:443", true},
 	} {
-		if err := connect(t, tt.from, tt.to, tt.address); (err == nil) != tt.want {
+		patience := 400 * time.Millisecond // before the kernel tries again
+		if tt.want {
+			patience = 20 * time.Second
+		}
+		if err := connect(t, tt.from, tt.to, tt.address, patience); (err == nil) != tt.want {
 			t.Errorf("%s: %v, want success %v", tt.address, err, tt.want)
 		}
 	}

@@ -1,3 +1,5 @@
+//go:generate go test -run TestCommandsPage . -update
+
 // Command ropeway compiles, proves, exports and rehearses WireGuard fabrics from one file.
 //
 // This package wires children to parents and speaks to people; whatever is worth testing by itself lives below internal. There

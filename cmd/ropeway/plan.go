@@ -25,7 +25,9 @@ type proposal struct {
 	Reachability *reach.Diff    `json:"reachability"`
 	Proof        *verify.Report `json:"proof"`
 
-	lock *state.Lock // what to remember once it is accepted
+	file  string
+	after *plan.Fabric
+	lock  *state.Lock // holds what the plan allocated
 }
 
 func newPlanCommand() *cobra.Command {
@@ -68,7 +70,7 @@ func acceptPlan(cmd *cobra.Command, file, lockFile string, format console.Format
 		if p, err = propose(cmd, src); err != nil || !p.Proof.OK {
 			return err
 		}
-		src.lock, p.Accepted = p.lock, true
+		src.lock, p.Accepted = p.lock.Accept(src.text, revisions(p.after)), true
 		return nil
 	})
 	if err != nil {
@@ -91,16 +93,12 @@ func propose(cmd *cobra.Command, src *source) (*proposal, error) {
 		return nil, err
 	}
 	after, lock := src.compile()
-	p := &proposal{Fabric: src.intent.Name, Plan: plan.Compare(old, after)}
+	p := &proposal{file: src.file, Fabric: src.intent.Name, Plan: plan.Compare(old, after)}
 	now := reach.Side{Intent: src.intent, Model: verify.New(after, verify.Facts{})}
 	p.Reachability = reach.Compare(before, now)
 	p.Proof = now.Model.Check(src.intent)
 	p.Changed = !p.Plan.Empty() || old == nil
-	revisions := make(map[string]string, len(after.Gateways))
-	for _, g := range after.Gateways {
-		revisions[g.Name] = plan.Revision(g)
-	}
-	p.lock = lock.Accept(src.text, revisions)
+	p.after, p.lock = after, lock
 	return p, nil
 }
 
@@ -123,6 +121,14 @@ func accepted(cmd *cobra.Command, src *source) (reach.Side, *plan.Fabric, error)
 		return side, p, console.Print(w, styleOf(cmd, w), diag.List{differs})
 	}
 	return side, p, nil
+}
+
+func revisions(p *plan.Fabric) map[string]string {
+	out := make(map[string]string, len(p.Gateways))
+	for _, g := range p.Gateways {
+		out[g.Name] = plan.Revision(g)
+	}
+	return out
 }
 
 // otherRevisions returns the gateways that did not have the revision that they have now.
@@ -178,7 +184,7 @@ func (p *proposal) text(s console.Style) string {
 	case p.Accepted:
 		fmt.Fprintf(&b, "Fabric %s: gateways: %d added, %d changed, %d removed. Accepted.\n", p.Fabric, added, changed, removed)
 	default:
-		fmt.Fprintf(&b, "Fabric %s: gateways: %d to add, %d to change, %d to remove. To accept: ropeway plan --accept\n", p.Fabric, added, changed, removed)
+		fmt.Fprintf(&b, "Fabric %s: gateways: %d to add, %d to change, %d to remove. To accept: ropeway plan %s --accept\n", p.Fabric, added, changed, removed, console.Visible(p.file))
 	}
 	return b.String()
 }

@@ -15,6 +15,8 @@ type question struct {
 	sources      []piece
 	destinations []piece
 	services     []sort
+	complete     bool // the services are all there are
+	changed      bool // the files do not say the same of the pair
 }
 
 // A piece is addresses that no access entry tells apart, and one of them.
@@ -38,22 +40,51 @@ type mention struct {
 
 type pair struct{ from, to string }
 
+// anyProtocol is what an entry without services means.
+const anyProtocol = "any protocol"
+
 // ask returns the questions that the access of both files raises; each may be nil.
 func ask(before, after *intent.Fabric) []question {
-	mentions := map[pair]*mention{}
-	for _, in := range []*intent.Fabric{before, after} {
-		if in == nil {
-			continue
+	was, is := mentions(before), mentions(after)
+	out := make([]question, 0, len(is))
+	for p, m := range is {
+		both := m
+		if old := was[p]; old != nil {
+			both = m.with(old)
 		}
-		for _, a := range in.Access {
-			note(mentions, in, &a)
-		}
+		out = append(out, both.question(p, !m.equal(was[p])))
 	}
-	out := make([]question, 0, len(mentions))
-	for p, m := range mentions {
-		out = append(out, question{p.from, p.to, cut(m.sources), cut(m.destinations), m.sorts()})
+	for p, m := range was {
+		if is[p] == nil {
+			out = append(out, m.question(p, true))
+		}
 	}
 	slices.SortFunc(out, byPlaces)
+	return out
+}
+
+func (m *mention) question(p pair, changed bool) question {
+	return question{p.from, p.to, cut(m.sources), cut(m.destinations), m.sorts(), m.any, changed}
+}
+
+func (m *mention) with(o *mention) *mention {
+	return &mention{
+		slices.Concat(m.sources, o.sources), slices.Concat(m.destinations, o.destinations), slices.Concat(m.services, o.services), m.any || o.any,
+	}
+}
+
+func (m *mention) equal(o *mention) bool {
+	return o != nil && m.any == o.any && slices.Equal(m.sources, o.sources) && slices.Equal(m.destinations, o.destinations) && slices.Equal(m.services, o.services)
+}
+
+// mentions returns what a file says of each pair of places; it may be nil.
+func mentions(in *intent.Fabric) map[pair]*mention {
+	out := map[pair]*mention{}
+	if in != nil {
+		for _, a := range in.Access {
+			note(out, in, &a)
+		}
+	}
 	return out
 }
 
@@ -121,7 +152,7 @@ func (m *mention) sorts() []sort {
 	if m.any {
 		name := "other protocols"
 		if len(out) == 0 {
-			name = "any protocol"
+			name = anyProtocol
 		}
 		out = append(out, sort{name, m.unnamed()})
 	}

@@ -11,13 +11,15 @@ import (
 	"net/netip"
 	"slices"
 
+	"go4.org/netipx"
+
 	"ropeway/internal/intent"
 	"ropeway/internal/plan"
 	"ropeway/internal/verify"
 )
 
-// maxPackets bounds how many packets are asked about. Above it one combination of pieces stands for each pair of places, and
-// Diff.Partial says so. At some ten microseconds a packet it is a matter of seconds.
+// maxPackets bounds how many packets are asked about. Above it, one source and one destination stand for each pair of places of which
+// both files say the same, and Diff.Partial says so. At some ten microseconds a packet it is a matter of seconds.
 const maxPackets = 200_000
 
 // A Side is a fabric file and the prover of its plan.
@@ -59,8 +61,9 @@ func Compare(before, after Side) *Diff {
 	if total(questions) > maxPackets {
 		d.Partial = true
 		for i := range questions {
-			questions[i].sources = questions[i].sources[:1]
-			questions[i].destinations = questions[i].destinations[:1]
+			if q := &questions[i]; !q.changed || before.Intent == nil {
+				q.sources, q.destinations = q.sources[:1], q.destinations[:1]
+			}
 		}
 	}
 	for _, q := range questions {
@@ -77,38 +80,55 @@ func total(questions []question) int {
 	return n
 }
 
-// compare asks about every combination of pieces of a pair of places, and groups what shares a fate: first the services of a
-// pair of pieces, then the destinations of a source, then the sources.
+// compare asks about every combination of pieces of a pair of places, and joins what shares a fate: the destinations of one source
+// and service, then services, then sources.
 func (q *question) compare(before, after Side) []Change {
 	var out []Change
 	for _, src := range q.sources {
 		var ofSource []Change
-		for _, dst := range q.destinations {
-			if src.at.Is4() != dst.at.Is4() {
-				continue
-			}
-			ofSource = merge(ofSource, q.fates(before, after, src, dst), sameButDestinations, func(c *Change, x Change) {
-				c.Destinations = append(c.Destinations, x.Destinations...)
-			})
+		for _, s := range q.services {
+			ofService := q.fates(before, after, src, s)
+			ofSource = merge(ofSource, ofService, sameButServices, func(c *Change, x Change) { c.Services = append(c.Services, x.Services...) })
 		}
-		out = merge(out, ofSource, sameButSources, func(c *Change, x Change) { c.Sources = append(c.Sources, x.Sources...) })
+		out = merge(out, ofSource, sameButSources, func(c *Change, x Change) { c.Sources = joined(c.Sources, x.Sources) })
+	}
+	for i := range out {
+		if len(out[i].Services) == len(q.services) && q.complete {
+			out[i].Services = []string{anyProtocol}
+		}
 	}
 	return out
 }
 
-// fates returns what changes for one pair of pieces.
-func (q *question) fates(before, after Side, src, dst piece) []Change {
+// fates returns what changes for one source and one service.
+func (q *question) fates(before, after Side, src piece, s sort) []Change {
 	var out []Change
-	for _, s := range q.services {
+	for _, dst := range q.destinations {
+		if src.at.Is4() != dst.at.Is4() {
+			continue
+		}
 		packet := verify.Packet{Source: src.at, Destination: dst.at, Service: s.example}
 		was, is := before.way(packet), after.way(packet)
 		if was.equal(is) {
 			continue
 		}
-		c := Change{action(was, is), q.from, q.to, slices.Clone(src.prefixes), slices.Clone(dst.prefixes), []string{s.name}, was, is}
-		out = merge(out, []Change{c}, sameButServices, func(c *Change, x Change) { c.Services = append(c.Services, x.Services...) })
+		c := Change{action(was, is), q.from, q.to, src.prefixes, dst.prefixes, []string{s.name}, was, is}
+		out = merge(out, []Change{c}, sameFate, func(c *Change, x Change) { c.Destinations = joined(c.Destinations, x.Destinations) })
 	}
 	return out
+}
+
+// joined returns two lists of prefixes as one, in the fewest prefixes.
+func joined(a, b []netip.Prefix) []netip.Prefix {
+	var set netipx.IPSetBuilder
+	for _, p := range slices.Concat(a, b) {
+		set.AddPrefix(p)
+	}
+	all, err := set.IPSet()
+	if err != nil { // prefixes of a plan are valid
+		panic("reach: " + err.Error())
+	}
+	return all.Prefixes()
 }
 
 // merge adds each of more to a change that is the same in all else, or to the end.
@@ -126,14 +146,12 @@ func merge(all, more []Change, same func(a, b *Change) bool, join func(*Change, 
 
 func sameFate(a, b *Change) bool { return a.Before.equal(b.Before) && a.After.equal(b.After) }
 
-func sameButServices(a, b *Change) bool { return sameFate(a, b) }
-
-func sameButDestinations(a, b *Change) bool {
-	return sameFate(a, b) && slices.Equal(a.Services, b.Services)
+func sameButServices(a, b *Change) bool {
+	return sameFate(a, b) && slices.Equal(a.Destinations, b.Destinations)
 }
 
 func sameButSources(a, b *Change) bool {
-	return sameButDestinations(a, b) && slices.Equal(a.Destinations, b.Destinations)
+	return sameButServices(a, b) && slices.Equal(a.Services, b.Services)
 }
 
 func action(was, is *Way) plan.Action {
@@ -151,15 +169,11 @@ func (s Side) way(p verify.Packet) *Way {
 	if s.Model == nil {
 		return nil
 	}
-	t := s.Model.Trace(p, true)
-	if t.Forward.DroppedBy != nil {
+	a := s.Model.Ask(s.Intent, p)
+	if !a.Arrives {
 		return nil
 	}
-	w := &Way{Forward: t.Forward.Gateways, MTU: t.Forward.MTU}
-	if t.Return != nil && t.Return.DroppedBy == nil {
-		w.Return, w.ReturnMTU = t.Return.Gateways, t.Return.MTU
-	}
-	return w
+	return &Way{a.Forward, a.MTU, a.Return, a.ReturnMTU}
 }
 
 func (w *Way) equal(o *Way) bool {

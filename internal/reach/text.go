@@ -21,7 +21,7 @@ func (d *Diff) Text() string {
 		}
 	}
 	if d.Partial {
-		b.WriteString("  (the fabric is large: one prefix of each place stands for all of them here)\n")
+		b.WriteString("  (the fabric is large: where access stays as it was, one prefix of each place stands for all of them)\n")
 	}
 	return b.String()
 }

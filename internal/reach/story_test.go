@@ -1,0 +1,110 @@
+package reach_test
+
+import (
+	"flag"
+	"fmt"
+	"os"
+	"path/filepath"
+	"strings"
+	"testing"
+
+	"github.com/google/go-cmp/cmp"
+	"github.com/rogpeppe/go-internal/txtar"
+
+	"ropeway/internal/compile"
+	"ropeway/internal/intent"
+	"ropeway/internal/reach"
+	"ropeway/internal/state"
+	"ropeway/internal/verify"
+)
+
+var update = flag.Bool("update", false, "write what the stories expect")
+
+// Each story has two fabric files, before.yaml (which may be missing) and after.yaml, and the text of what differs.
+func TestStories(t *testing.T) {
+	stories, err := filepath.Glob("testdata/*.txtar")
+	if err != nil || len(stories) == 0 {
+		t.Fatalf("no stories: %v", err)
+	}
+	for _, story := range stories {
+		t.Run(filepath.Base(story), func(t *testing.T) {
+			archive, err := txtar.ParseFile(story)
+			if err != nil {
+				t.Fatal(err)
+			}
+			var sides [2]reach.Side
+			var lock *state.Lock
+			want := -1
+			for i, f := range archive.Files {
+				switch f.Name {
+				case "before.yaml":
+					sides[0], lock = side(t, f, nil)
+				case "after.yaml":
+					sides[1], _ = side(t, f, lock)
+				case "want":
+					want = i
+				}
+			}
+			got := reach.Compare(sides[0], sides[1]).Text()
+			if *update {
+				archive.Files[want].Data = []byte(got)
+				if err := os.WriteFile(story, txtar.Format(archive), 0o644); err != nil {
+					t.Fatal(err)
+				}
+			}
+			if diff := cmp.Diff(string(archive.Files[want].Data), got); diff != "" {
+				t.Errorf("-want +got:\n%s", diff)
+			}
+		})
+	}
+}
+
+func side(t *testing.T, f txtar.File, lock *state.Lock) (reach.Side, *state.Lock) {
+	t.Helper()
+	in, problems := intent.Read(f.Name, f.Data)
+	if in == nil {
+		t.Fatal(problems)
+	}
+	p, next := compile.Compile(in, lock)
+	return reach.Side{Intent: in, Model: verify.New(p, verify.Facts{})}, next
+}
+
+// In a fabric that is too large to ask about everything, what access changes is still asked about in full.
+func TestLargeFabric(t *testing.T) {
+	text := func(extra string) []byte {
+		var b strings.Builder
+		b.WriteString("apiVersion: ropeway/v1\nkind: Fabric\nmetadata: {name: big}\nspec:\n  topology: {mode: mesh}\n  regions:\n")
+		for i := range 80 {
+			var list []string
+			for j := range 8 {
+				list = append(list, fmt.Sprintf("10.%d.%d.0/24", i, j))
+			}
+			if i == 7 {
+				list = append(list, extra)
+			}
+			fmt.Fprintf(&b, "    - {name: r%d, prefixes: [%s], gateways: [{name: g%d, endpoint: 203.0.113.%d}]}\n", i, strings.Join(list, ", "), i, i+1)
+		}
+		b.WriteString("  access: [{from: any, to: any}]\n")
+		return []byte(b.String())
+	}
+	before, lock := side(t, txtar.File{Name: "before.yaml", Data: text("10.7.100.0/24")}, nil)
+	after, _ := side(t, txtar.File{Name: "after.yaml", Data: text("10.7.200.0/24")}, lock)
+	d := reach.Compare(before, after)
+	if !d.Partial {
+		t.Error("it asked about everything: the fabric is not large enough for this test")
+	}
+	added, removed := 0, 0
+	for _, c := range d.Changes {
+		for _, p := range append(c.Sources, c.Destinations...) {
+			switch p.String() {
+			case "10.7.200.0/24":
+				added++
+			case "10.7.100.0/24":
+				removed++
+			}
+		}
+	}
+	if want := 2 * 79; len(d.Changes) != 2*want || added != want || removed != want {
+		t.Errorf("%d changes, %d with the new prefix, %d with the old one; want %d, %d, %d", len(d.Changes), added, removed, 2*want, want, want)
+	}
+}

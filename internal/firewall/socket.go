@@ -57,11 +57,20 @@ func (s *socket) bind(room int) error {
 	if err := unix.SetsockoptInt(s.fd, unix.SOL_NETLINK, unix.NETLINK_CAP_ACK, 1); err != nil {
 		return err
 	}
-	if err := unix.SetsockoptInt(s.fd, unix.SOL_SOCKET, unix.SO_RCVBUFFORCE, room); err != nil {
+	if err := s.room(unix.SO_RCVBUFFORCE, unix.SO_RCVBUF, room); err != nil {
 		return err
 	}
 	tv := unix.NsecToTimeval(int64(patience))
 	return unix.SetsockoptTimeval(s.fd, unix.SOL_SOCKET, unix.SO_RCVTIMEO, &tv)
+}
+
+// room sizes a buffer, where the user namespace does not let it be forced, up to what the machine grants everybody.
+func (s *socket) room(force, plain, size int) error {
+	err := unix.SetsockoptInt(s.fd, unix.SOL_SOCKET, force, size)
+	if errors.Is(err, unix.EPERM) {
+		return unix.SetsockoptInt(s.fd, unix.SOL_SOCKET, plain, size)
+	}
+	return err
 }
 
 func (s *socket) close() error { return unix.Close(s.fd) }
@@ -150,7 +159,7 @@ func (s *socket) commit(ctx context.Context, t *batch) error {
 	data := t.seal(begin)
 	s.seq += uint32(len(t.what)) + 2
 	// A transaction is one datagram, so the socket's buffer has to hold it.
-	if err := unix.SetsockoptInt(s.fd, unix.SOL_SOCKET, unix.SO_SNDBUFFORCE, len(data)+datagramSize); err != nil {
+	if err := s.room(unix.SO_SNDBUFFORCE, unix.SO_SNDBUF, len(data)+datagramSize); err != nil {
 		return fmt.Errorf("make room for a transaction of %d bytes: %w", len(data), err)
 	}
 	if err := unix.Sendto(s.fd, data, 0, &unix.SockaddrNetlink{Family: unix.AF_NETLINK}); err != nil {

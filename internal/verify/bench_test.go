@@ -2,8 +2,10 @@ package verify
 
 import (
 	"fmt"
+	"math/rand/v2"
 	"net/netip"
 	"runtime"
+	"slices"
 	"syscall"
 	"testing"
 	"time"
@@ -111,4 +113,79 @@ func BenchmarkVerifyColdUnshared(b *testing.B) {
 			b.Fatal(r.Problems)
 		}
 	}
+}
+
+// BenchmarkVerifyOneRule changes one rule at a time in the plan of a thousand gateways: a prefix leaves a route or a peer's AllowedIPs,
+// comes back, goes to another peer, or a piece of it does. The figures are of single updates, the first (which prepares) left aside.
+func BenchmarkVerifyOneRule(b *testing.B) {
+	in := bigMesh(1000)
+	p, _ := compile.Compile(in, nil)
+	m := New(p, Facts{})
+	if r := m.Check(in); !r.OK {
+		b.Fatal(r.Problems)
+	}
+	r := rand.New(rand.NewPCG(1, 2))
+	changes := ruleChanges(r, in, 4096)
+	update := func(c Change) Effect {
+		e, err := m.Update(c)
+		if err != nil {
+			b.Fatal(c, err)
+		}
+		return e
+	}
+	update(changes[0])
+	update(back(changes[0]))
+	var took []time.Duration
+	i := 0
+	for b.Loop() {
+		c := changes[i/2%len(changes)]
+		if i%2 == 1 {
+			c = back(c)
+		}
+		i++
+		start := time.Now()
+		e := update(c)
+		took = append(took, time.Since(start))
+		if e.Judged == 0 {
+			b.Fatalf("%+v: nothing was judged", c)
+		}
+	}
+	if i%2 == 1 {
+		update(back(changes[(i-1)/2%len(changes)]))
+	}
+	if got := m.Check(in); !got.OK {
+		b.Fatal("all changes were taken back, and the proof fails: ", got.Problems)
+	}
+	slices.Sort(took)
+	b.ReportMetric(float64(took[len(took)/2].Nanoseconds())/1000, "p50-µs")
+	b.ReportMetric(float64(took[len(took)*99/100].Nanoseconds())/1000, "p99-µs")
+}
+
+// ruleChanges makes changes that can be taken back.
+func ruleChanges(r *rand.Rand, in *intent.Fabric, n int) []Change {
+	out := make([]Change, 0, n)
+	for len(out) < n {
+		a, b, other := pick(r, in.Places), pick(r, in.Places), pick(r, in.Places)
+		if a == b || other == a || other == b {
+			continue
+		}
+		c := Change{Gateway: a.Gateways[0].Name, Device: "rw0", Table: pick(r, []Table{RouteTable, AllowedTable}), Prefix: pick(r, b.Prefixes), MTU: 1440}
+		switch len(out) % 4 {
+		case 0, 1:
+			c.From = b.Gateways[0].Name
+		case 2:
+			c.From, c.To = b.Gateways[0].Name, other.Gateways[0].Name
+		case 3:
+			c.Prefix, _ = split(c.Prefix)
+			c.To = other.Gateways[0].Name
+		}
+		out = append(out, c)
+	}
+	return out
+}
+
+// back takes a change back.
+func back(c Change) Change {
+	c.From, c.To = c.To, c.From
+	return c
 }

@@ -27,6 +27,7 @@ type gateway struct {
 	devices []int32
 	routes  []listID // by number in plan.Gateway.Routes
 	groups  []group  // by the same
+	added   []words  // names in groups that updates added after those of the plan
 	filter  int32    // number of its filter
 }
 
@@ -121,7 +122,7 @@ func (m *Model) indexDevices(number int32) {
 				continue
 			}
 			x.allowed[k] = m.routing(p.AllowedIPs, forKeys)
-			m.rules += len(p.AllowedIPs)
+			m.rules += len(m.pool.lists[x.allowed[k]])
 			if guess = m.named(p.Gateway, guess+1); guess != nobody && x.toward[guess] == 0 {
 				x.toward[guess] = uint16(k + 1)
 			}
@@ -156,7 +157,7 @@ func (m *Model) indexRoutes(g *gateway) {
 			continue
 		}
 		g.routes[i] = m.routing(r.Prefixes, forRoutes)
-		m.rules += len(r.Prefixes)
+		m.rules += len(m.pool.lists[g.routes[i]])
 		guess = m.named(r.Peer, guess+1)
 		g.groups[i] = m.group(g, r.Device, guess, r.MTU)
 	}

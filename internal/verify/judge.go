@@ -15,8 +15,8 @@ const (
 	failing                      // a test does not hold
 )
 
-// errors are the flags that make a proof fail.
-const errors = broken | leaking | circling | tooTight | failing
+// grave are the flags that make a proof fail.
+const grave = broken | leaking | circling | tooTight | failing
 
 // A verdict is what is found of one pair of classes, one way. Its sets are good until the judge's next verdict.
 type verdict struct {

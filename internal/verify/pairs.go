@@ -52,7 +52,7 @@ func (j *judge) places(p, q int32, to []found) []found {
 			for _, a := range w.byRow[rowA] {
 				for _, b := range w.byRow[rowB] {
 					if f := j.pair(&w.classes[a], &w.classes[b]); f != 0 {
-						to = append(to, found{a, b, f&errors != 0})
+						to = append(to, found{a, b, f&grave != 0})
 					}
 				}
 			}
@@ -69,7 +69,7 @@ func (j *judge) pair(a, b *class) flags {
 
 // mark notes whether two classes are a bad pair, both ways.
 func (w *world) mark(a, b int32, f flags) {
-	severe := f&errors != 0
+	severe := f&grave != 0
 	was := w.markOne(a, b, f != 0, severe)
 	w.markOne(b, a, f != 0, severe)
 	switch {

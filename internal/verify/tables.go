@@ -66,17 +66,17 @@ func (m *Model) newRepeats(u use) *repeats {
 func (r *repeats) find(column int32, lists []listID) {
 	stamp := column + 1
 	for _, id := range lists {
-		check := r.common[id]
 		if r.list[id] == stamp {
-			check = r.m.pool.lists[id]
+			for _, n := range r.m.pool.lists[id] {
+				r.m.repeated[repeat{column, r.m.pool.prefixes[n]}] = true
+			}
+			continue
 		}
 		r.list[id] = stamp
-		for _, n := range check {
+		for _, n := range r.common[id] {
 			if r.prefix[n] == stamp {
 				r.m.repeated[repeat{column, r.m.pool.prefixes[n]}] = true
 			}
-		}
-		for _, n := range r.common[id] {
 			r.prefix[n] = stamp
 		}
 	}
@@ -183,10 +183,10 @@ func (m *Model) partedProblem(g int32, a netip.Addr) diag.Problem {
 			peer = m.devices[group.device].Peers[k.number].Gateway
 		}
 	}
-	name, meant := m.routeWords(g, h.number)
+	meant := at.words(int(h.number))
 	return diag.Problem{
 		Code: "RW3021", Severity: diag.Error, Subject: "gateway " + at.Name,
-		Message: fmt.Sprintf("the route to %s by device %s means peer %s, and the device's AllowedIPs give %s to %s", h.prefix, name, meant, a, peer),
+		Message: fmt.Sprintf("the route to %s by device %s means peer %s, and the device's AllowedIPs give %s to %s", h.prefix, meant.device, meant.peer, a, peer),
 		Hint:    "routes and AllowedIPs must name the same peer: compile the plan again",
 	}
 }

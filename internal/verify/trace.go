@@ -109,8 +109,8 @@ func (t *tracer) gateway(n int32) (int32, bool) {
 		return t.deliver(n, g, h)
 	}
 	group := g.groups[h.number]
-	route := g.Routes[h.number]
-	t.hop.Route = fmt.Sprintf("%s via device %s, MTU %d", h.prefix, route.Device, route.MTU)
+	route := g.words(int(h.number))
+	t.hop.Route = fmt.Sprintf("%s via device %s, MTU %d", h.prefix, route.device, route.mtu)
 	if t.packet.Size > int(group.mtu) && group.device != nobody {
 		return t.drop(g.Name, TooBig, "the route to %s carries %d bytes; the gateway tells the sender so by ICMP", h.prefix, group.mtu)
 	}
@@ -122,7 +122,7 @@ func (t *tracer) gateway(n int32) (int32, bool) {
 		return nobody, false
 	}
 	if group.device == nobody {
-		return t.drop(g.Name, NoPeer, "gateway %s has no device %s", g.Name, route.Device)
+		return t.drop(g.Name, NoPeer, "gateway %s has no device %s", g.Name, route.device)
 	}
 	return t.send(g, group)
 }

@@ -41,7 +41,7 @@ type Model struct {
 func New(p *plan.Fabric, facts Facts) *Model {
 	m := &Model{
 		plan: p, facts: newConditions(facts), pool: newPool(),
-		numbers: map[string]int32{}, placeNumbers: map[string]int32{},
+		numbers: map[string]int32{}, placeNumbers: map[string]int32{}, changes: map[int32]*overlay{},
 	}
 	m.index()
 	known := map[filterKey]int32{}

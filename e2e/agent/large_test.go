@@ -19,11 +19,8 @@ import (
 	"ropeway/internal/plan"
 )
 
-// Sizes of the large plan. It takes seconds, not minutes; docs/agent.md tells what a larger one takes.
-const (
-	manyPeers    = 1000
-	manyPrefixes = 20 // of each peer
-)
+// manyPrefixes has each of the manyPeers.
+const manyPrefixes = 20
 
 // large adds peers to a plan, each with prefixes of its own out of 11.0.0.0/8.
 func large(t *testing.T, p *plan.Gateway, peers, prefixes int) {

@@ -3,3 +3,5 @@
 package agent_test
 
 var buildFlags []string
+
+const manyPeers = 1000

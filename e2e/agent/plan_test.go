@@ -108,6 +108,7 @@ func TestBadPlans(t *testing.T) {
 	// Across a restart too.
 	a.agent.kill()
 	a.start()
+	a.waitHealthy()
 	if st := a.waitRefused("RW4002"); !st.Healthy || st.Plan.Applied != good {
 		t.Errorf("after a restart without a plan file: %+v", st.Plan)
 	}
@@ -115,6 +116,7 @@ func TestBadPlans(t *testing.T) {
 	must(t, os.Remove(a.path("plan.json")))
 	a.writeRaw(encode(foreign))
 	a.start()
+	a.waitHealthy()
 	if st := a.waitRefused("RW4004"); !st.Healthy || st.Plan.Applied != good {
 		t.Errorf("after a restart with another gateway's plan: %+v", st.Plan)
 	}

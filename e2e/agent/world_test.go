@@ -168,7 +168,7 @@ func (g *gateway) as(args ...string) *exec.Cmd {
 	}
 	cmd := exec.Command("/bin/sh", append([]string{"-c", script, "sh", g.path("wireguard"), g.path("state")}, args...)...)
 	cmd.SysProcAttr = &syscall.SysProcAttr{Unshareflags: unix.CLONE_NEWNS}
-	cmd.Env = append(os.Environ(), g.env...)
+	cmd.Env = slices.Concat(os.Environ(), []string{"GORACE=atexit_sleep_ms=0"}, g.env)
 	return cmd
 }
 
@@ -298,8 +298,12 @@ func (g *gateway) start(more ...string) *process {
 	go func() { defer close(p.done); _ = p.cmd.Wait() }()
 	g.agent = p
 	g.t.Cleanup(func() {
+		device, _ := os.ReadFile(g.path("run/rw0.log"))
+		if strings.Contains(p.log.String()+string(device), "DATA RACE") {
+			g.t.Errorf("%s has a data race", g.name)
+		}
 		if g.t.Failed() {
-			g.t.Logf("log of %s:\n%s", g.name, p.log)
+			g.t.Logf("log of %s:\n%s\nlog of its device:\n%s", g.name, p.log, device)
 		}
 	})
 	return p

@@ -59,6 +59,7 @@ func (a *Agent) pass(ctx context.Context) bool {
 	defer cancel()
 	want, isNew, refused := a.source.poll()
 	a.noteRefusal(refused)
+	a.update(func(r *record) { r.wanted = want })
 	if want == nil {
 		a.update(func(r *record) { r.lastPass = time.Now() })
 		return false

@@ -56,7 +56,7 @@ func (r *record) note(want *plan.Document, out *outcome, settled bool, begun tim
 		r.lastApply = &Applied{At: begun, Duration: now.Sub(begun).Seconds(), Changes: changes}
 		r.applies++
 	}
-	r.wanted, r.lastPass, r.lastError = want, now, out.err()
+	r.lastPass, r.lastError = now, out.err()
 	if r.lastError == nil {
 		r.applied = want.Revision
 	}

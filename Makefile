@@ -49,8 +49,12 @@ fuzz: ## run every fuzz target for FUZZTIME (default 10s)
 	@tools/fuzz $(FUZZTIME)
 
 .PHONY: generate
-generate: ## write again what is made from the source (docs/errors.md, the picture of the README)
+generate: ## write docs/errors.md and docs/commands.md again
 	go generate ./...
+
+.PHONY: picture
+picture: machine build ## record the README's picture again (as root)
+	@tools/picture/record $(EXAMPLE) | go run ./tools/picture >docs/terminal.svg
 
 .PHONY: clean
 clean: ## remove what was built

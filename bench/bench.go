@@ -51,6 +51,7 @@ func Report(b *testing.B, ours, theirs, most time.Duration, ratio float64) {
 	b.ReportMetric(ms(theirs), "theirs-ms")
 	got := float64(theirs) / float64(ours)
 	b.ReportMetric(got, "ratio")
+	b.Logf("ours %s, theirs %s, ratio %.1f", ours, theirs, got) // a benchmark that fails prints no metrics
 	if most > 0 && ours > most {
 		Miss(b, "took %s, want at most %s", ours, most)
 	}

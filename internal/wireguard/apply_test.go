@@ -350,7 +350,7 @@ func TestPlansThatAreRefused(t *testing.T) {
 	}
 }
 
-func mustKey(t *testing.T) key.Private {
+func mustKey(t testing.TB) key.Private {
 	t.Helper()
 	k, err := key.NewPrivate()
 	if err != nil {

@@ -211,3 +211,5 @@ func pair(t testing.TB) (a, b *end) {
 	b.device.Peers = []*plan.Peer{a.peer("a", "192.0.2.1:51820", 0)}
 	return a, b
 }
+
+func wantEndpoint(s string) netip.AddrPort { return netip.MustParseAddrPort(s) }

@@ -1,0 +1,208 @@
+package wireguard
+
+import (
+	"bufio"
+	"bytes"
+	"encoding/hex"
+	"fmt"
+	"log"
+	"net"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/tailscale/wireguard-go/conn"
+	"github.com/tailscale/wireguard-go/device"
+	"github.com/tailscale/wireguard-go/tun/tuntest"
+
+	"ropeway/internal/key"
+)
+
+// testServer is a server on a device whose interface is a channel, and what it logs.
+func testServer(tb testing.TB) (*server, *bytes.Buffer) {
+	tb.Helper()
+	var out bytes.Buffer
+	dev := device.NewDevice(tuntest.NewChannelTUN().TUN(), conn.NewDefaultBind(), logger(log.New(&out, "", 0)))
+	tb.Cleanup(dev.Close)
+	return newServer(dev, "tun"), &out
+}
+
+func TestThisWireguardGoLetsItselfBeAsked(t *testing.T) {
+	s, _ := testServer(t)
+	if s.inside == nil {
+		t.Fatal("the fields of wireguard-go are not where package wireguard expects them: changes of one peer read all of them")
+	}
+}
+
+// TestSinglePeersAreToldAsAll holds what is read of single peers against what get says of all, both ways of reading.
+func TestSinglePeersAreToldAsAll(t *testing.T) {
+	s, _ := testServer(t)
+	own := mustKey(t)
+	keepalive := 25
+	set := appendConfig(nil, config{Private: &own, Peers: []section{
+		{PublicKey: numbered(1), Endpoint: wantEndpoint("192.0.2.1:1"), Keepalive: &keepalive, AllowedIPs: prefixes("10.0.0.0/8", "2001:db8::/32")},
+		{PublicKey: numbered(2), Endpoint: wantEndpoint("[2001:db8::1]:7")},
+	}})
+	if err := s.set(string(set[len(opSet)+1:])); err != nil {
+		t.Fatal(err)
+	}
+	for name, inside := range map[string]*inside{"inside": s.inside, "filter": nil} {
+		s.inside = inside
+		for _, k := range []key.Public{numbered(1), numbered(2), numbered(3)} {
+			raw := k.Bytes()
+			var one, all bytes.Buffer
+			body := "public_key=" + hex.EncodeToString(raw[:]) + "\nupdate_only=true\n"
+			if err := s.change(&one, fmt.Sprint(s.count), body); err != nil {
+				t.Fatal(err)
+			}
+			if err := s.dev.IpcGetOperation(&all); err != nil {
+				t.Fatal(err)
+			}
+			p, q := parse(t, one.String()), parse(t, all.String())
+			if want := find(q, k); fmt.Sprint(find(p, k)) != fmt.Sprint(want) || len(p.Peers) > 1 {
+				t.Errorf("%s: peer %s: %v, want %v", name, k, p.Peers, want)
+			}
+		}
+	}
+}
+
+func parse(t *testing.T, text string) status {
+	t.Helper()
+	var p parser
+	for line := range strings.Lines(text) {
+		name, value, _ := strings.Cut(strings.TrimSuffix(line, "\n"), "=")
+		if err := p.line([]byte(name), []byte(value)); err != nil {
+			t.Fatal(err)
+		}
+	}
+	finish(p.status.Peers, time.Now())
+	return p.status
+}
+
+func find(s status, k key.Public) *Peer {
+	for i := range s.Peers {
+		if s.Peers[i].PublicKey == k {
+			return &s.Peers[i]
+		}
+	}
+	return nil
+}
+
+func TestCountGuardsAChange(t *testing.T) {
+	s, _ := testServer(t)
+	var out bytes.Buffer
+	before := s.count
+	body := "public_key=" + strings.Repeat("01", key.Size) + "\n"
+	if err := s.change(&out, fmt.Sprint(before-1), body); errno(err) == 0 || s.count != before {
+		t.Errorf("an old count was taken: %v", err)
+	}
+	if err := s.change(&out, fmt.Sprint(before), ""); err != nil || s.count != before {
+		t.Errorf("asking for the count changed it: %v", err)
+	}
+	if err := s.change(&out, fmt.Sprint(before), "listen_port=7\n"); errno(err) == 0 || s.count != before {
+		t.Errorf("a change of the device was taken: %v", err)
+	}
+	if err := s.change(&out, fmt.Sprint(before), body); err != nil || s.count != before+1 {
+		t.Errorf("the right count was refused: %v", err)
+	}
+}
+
+// talk sends bytes to a server and returns what it answers until it hangs up or is silent.
+func talk(tb testing.TB, s *server, request string) string {
+	tb.Helper()
+	here, there := net.Pipe()
+	done := make(chan struct{})
+	go func() { defer close(done); s.converse(there); _ = there.Close() }()
+	go func() { _, _ = here.Write([]byte(request)); _, _ = here.Write([]byte("end\n\n")) }() // "end" is no operation: it hangs up
+	_ = here.SetReadDeadline(time.Now().Add(5 * time.Second))
+	var out strings.Builder
+	_, _ = bufio.NewReader(here).WriteTo(&out)
+	_ = here.Close()
+	<-done
+	return out.String()
+}
+
+func TestHostileRequests(t *testing.T) {
+	s, logged := testServer(t)
+	secret := strings.Repeat("5e", key.Size)
+	for name, request := range map[string]string{
+		"no operation":       "hello\n\n",
+		"no key":             "set=1\npublic_key=zz\n\n",
+		"secret as a line":   "set=1\n" + secret + "\n\n",
+		"secret as a name":   "set=1\n" + secret + "=1\n\n",
+		"a long line":        "set=1\n" + strings.Repeat("x", 1<<20) + "\n\n",
+		"bad count":          opChange + "-1\n\n",
+		"bad prefix":         "set=1\npublic_key=" + strings.Repeat("02", key.Size) + "\nallowed_ip=10.0.0.0/99\n\n",
+		"cut":                "set=1\npublic_key=",
+		"NUL":                "set=1\n\x00=\x00\n\n",
+		"change without key": opChange + "1\nallowed_ip=10.0.0.0/8\n\n",
+	} {
+		answer := talk(t, s, request)
+		if strings.Contains(answer, "errno=0") {
+			t.Errorf("%s: taken: %q", name, answer)
+		}
+		if strings.Contains(answer, secret) {
+			t.Errorf("%s: the answer repeats the secret", name)
+		}
+	}
+	if strings.Contains(logged.String(), secret) {
+		t.Errorf("the log repeats the secret:\n%s", logged)
+	}
+	if got := talk(t, s, "get=1\n\n"); !strings.Contains(got, "errno=0") {
+		t.Errorf("after all of them: %q", got)
+	}
+}
+
+func FuzzServer(f *testing.F) {
+	s, _ := testServer(f)
+	f.Add("set=1\npublic_key=" + strings.Repeat("01", key.Size) + "\nallowed_ip=10.0.0.0/8\n")
+	f.Add(opChange + "1\n")
+	f.Add(opAll + "\n")
+	f.Fuzz(func(t *testing.T, request string) {
+		if strings.Contains(request, "listen_port") { // opens sockets
+			t.Skip()
+		}
+		op, body, _ := strings.Cut(request, "\n")
+		if op == opStart {
+			t.Skip()
+		}
+		var out bytes.Buffer
+		err := s.answer(&out, op, body)
+		if err == nil {
+			parse(t, out.String())
+		}
+		_ = errno(err)
+	})
+}
+
+func FuzzAnswer(f *testing.F) {
+	f.Add("public_key=" + strings.Repeat("01", key.Size) + "\nallowed_ip=10.0.0.0/8\nerrno=0\n\n")
+	f.Fuzz(func(t *testing.T, answer string) {
+		s := &socket{conn: discard(t), r: bufio.NewReaderSize(strings.NewReader(answer), 64<<10)}
+		if st, err := s.ask([]byte("get=1\n\n")); err == nil {
+			for _, p := range st.Peers {
+				for _, a := range p.AllowedIPs {
+					if !a.IsValid() {
+						t.Error("an invalid prefix came through")
+					}
+				}
+			}
+		}
+	})
+}
+
+// discard is a socket whose other end reads nothing and has room.
+func discard(t *testing.T) *net.UnixConn {
+	t.Helper()
+	addr := &net.UnixAddr{Name: "@" + fmt.Sprintf("ropeway-%d", time.Now().UnixNano()), Net: "unixgram"}
+	server, err := net.ListenUnixgram("unixgram", addr)
+	if err != nil {
+		t.Fatal(err)
+	}
+	client, err := net.DialUnix("unixgram", nil, addr)
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { _ = client.Close(); _ = server.Close() })
+	return client
+}

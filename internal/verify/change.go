@@ -139,17 +139,12 @@ func (m *Model) resolveRoutes(e *edit, c Change, dev int32) error {
 		to = nobody
 	}
 	want := m.group(g, c.Device, to, c.MTU)
-	for i := range g.groups {
-		x := &g.groups[i]
-		if x.device != dev {
-			continue
-		}
-		if c.From != "" && x.peer == fromPeer && e.from == nobody && m.routePeer(g, i) == c.From && m.holds(e.column, g.routes, int32(i), e.prefix) {
-			e.from = int32(i)
-		}
-		if c.To != "" && x.peer == toPeer && x.mtu == want.mtu && e.to == nobody && m.routePeer(g, i) == c.To {
-			e.to = int32(i)
-		}
+	byPeer := m.world.live.groups(e.gateway, g)
+	if c.From != "" {
+		e.from = m.find(byPeer, g, group{dev, fromPeer, 0}, c.From, func(i int32) bool { return m.holds(e.column, g.routes, i, e.prefix) })
+	}
+	if c.To != "" {
+		e.to = m.find(byPeer, g, group{dev, toPeer, 0}, c.To, func(i int32) bool { return g.groups[i].mtu == want.mtu })
 	}
 	if c.From != "" && e.from == nobody {
 		return fmt.Errorf("update: gateway %s has no route to %s by peer %s", c.Gateway, c.Prefix, diag.Quote(c.From))
@@ -161,8 +156,20 @@ func (m *Model) resolveRoutes(e *edit, c Change, dev int32) error {
 		e.to = int32(len(g.groups))
 		g.groups, g.routes = append(g.groups, want), append(g.routes, 0)
 		g.added = append(g.added, words{c.Device, c.To, c.MTU})
+		byPeer.add(uint32(want.peer))
 	}
 	return m.fits(e, c, g.routes)
+}
+
+// find returns the lowest number of a gateway's route groups for a device and peer that fits, or nobody.
+func (m *Model) find(byPeer *chains, g *gateway, like group, peer string, fits func(i int32) bool) int32 {
+	found := nobody
+	for i := byPeer.last(uint32(like.peer)); i >= 0; i = byPeer.before(i) {
+		if x := &g.groups[i]; x.device == like.device && x.peer == like.peer && fits(i) && (x.peer != 0 || g.words(int(i)).peer == peer) {
+			found = i
+		}
+	}
+	return found
 }
 
 // words are the names in a route group, and its MTU.
@@ -182,8 +189,6 @@ func (g *gateway) words(number int) words {
 	}
 	return words{r.Device, r.Peer, r.MTU}
 }
-
-func (m *Model) routePeer(g *gateway, number int) string { return g.words(number).peer }
 
 // put carries an edit out in the lists: the overlay of the table takes what the lists themselves cannot.
 func (m *Model) put(e edit, lists []listID) {

@@ -15,6 +15,34 @@ type live struct {
 	carriers []int32     // by gateway: rows that have it in beyond
 	sound    bool        // nothing that no update changes is an error
 	judge    *judge
+	hashes   []uint64          // by row
+	rows     []int32           // without atoms, to be used again
+	classes  []int32           // the same
+	byList   map[int32]*chains // by column: its peers or route groups by list
+	byPeer   map[int32]*chains // by gateway: its route groups by peer
+}
+
+// numbers returns what finds the peers or route groups of a table by list.
+func (l *live) numbers(column int32, lists []listID) *chains {
+	c := l.byList[column]
+	if c == nil {
+		c = newChains(len(lists), func(i int) uint32 { return uint32(lists[i]) })
+		l.byList[column] = c
+	}
+	for len(c.next) < len(lists) {
+		c.add(0) // a group that an update added begins empty
+	}
+	return c
+}
+
+// groups returns what finds the route groups of a gateway by peer.
+func (l *live) groups(number int32, g *gateway) *chains {
+	c := l.byPeer[number]
+	if c == nil {
+		c = newChains(len(g.groups), func(i int) uint32 { return uint32(g.groups[i].peer) })
+		l.byPeer[number] = c
+	}
+	return c
 }
 
 // held says that a list holds addresses of a sort, with a prefix of so many bits.
@@ -31,10 +59,14 @@ type passing struct {
 
 func newLive(m *Model) *live {
 	w := m.world
-	l := &live{judge: newJudge(m, w), sound: true, carriers: make([]int32, len(m.gateways))}
+	l := &live{judge: newJudge(m, w), sound: true, carriers: make([]int32, len(m.gateways)), byList: map[int32]*chains{}, byPeer: map[int32]*chains{}}
 	l.invert(m)
 	l.beyond = make([][]passing, len(w.rows))
+	l.hashes = make([]uint64, len(w.rows))
 	parallel(len(w.rows), func(_, row int) {
+		for column, cell := range w.rows[row] {
+			l.hashes[row] ^= mix(int32(column), cell)
+		}
 		if w.rowOwner[row] != nobody {
 			for g := range m.gateways {
 				l.beyond[row], _ = w.pass(m, l.beyond[row], int32(row), m.next(w.rows[row], w.keysAt, int32(g)), 1)
@@ -149,6 +181,7 @@ func (m *Model) cellOf(e edit, lists []listID, a *atom) uint16 {
 		own, u = m.gateways[e.column].own, forRoutes
 	}
 	ownBits := -1
+	numbers := m.world.live.numbers(e.column, lists)
 	for _, h := range m.world.live.inverted[a.sort] {
 		if h.list == own && own != 0 {
 			ownBits = int(h.bits)
@@ -157,12 +190,16 @@ func (m *Model) cellOf(e edit, lists []listID, a *atom) uint16 {
 			continue
 		}
 		p, _ := a.start.Prefix(int(h.bits))
-		for i := lastIndex(lists, h.list); i >= 0; i = lastIndex(lists[:i], h.list) {
-			if x := (entry{p, int32(i)}); !o.without(x) {
-				best.take(p, int32(i))
+		for i := numbers.last(uint32(h.list)); i >= 0; i = numbers.before(i) {
+			if lists[i] != h.list {
+				continue
+			}
+			if !o.without(entry{p, i}) {
+				best.take(p, i)
 				break
-			} else if q, found := m.longestBut(h.list, o, int32(i), a.start); found {
-				best.take(q, int32(i))
+			}
+			if q, found := m.longestBut(h.list, o, i, a.start); found {
+				best.take(q, i)
 			}
 		}
 	}
@@ -180,15 +217,6 @@ func (m *Model) cellOf(e edit, lists []listID, a *atom) uint16 {
 		return nowhere
 	}
 	return uint16(best.number + 1)
-}
-
-func lastIndex(lists []listID, id listID) int {
-	for i := len(lists) - 1; i >= 0; i-- {
-		if lists[i] == id {
-			return i
-		}
-	}
-	return -1
 }
 
 // longestBut returns the longest prefix of a list that holds an address and was not taken out of this table.
@@ -210,12 +238,13 @@ func (m *Model) recount(e edit, lists []listID) {
 	}
 	o := m.changes[e.column]
 	n := 0
+	numbers := m.world.live.numbers(e.column, lists)
 	for _, h := range m.world.live.inverted[m.world.space.find(e.prefix.Addr()).sort] {
 		if m.uses[h.list]&u == 0 || int(h.bits) < e.prefix.Bits() || !m.pool.has(h.list, e.prefix) {
 			continue
 		}
-		for i := lastIndex(lists, h.list); i >= 0; i = lastIndex(lists[:i], h.list) {
-			if !o.without(entry{e.prefix, int32(i)}) {
+		for i := numbers.last(uint32(h.list)); i >= 0; i = numbers.before(i) {
+			if lists[i] == h.list && !o.without(entry{e.prefix, i}) {
 				n++
 			}
 		}
@@ -229,7 +258,7 @@ func (m *Model) recount(e edit, lists []listID) {
 	}
 	if n > 1 {
 		m.repeated[repeat{e.column, e.prefix}] = true
-	} else {
+	} else if len(m.repeated) > 0 {
 		delete(m.repeated, repeat{e.column, e.prefix})
 	}
 }

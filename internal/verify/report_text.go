@@ -124,7 +124,7 @@ func (r *reporter) writeTight(p *diag.Problem, f *finding, trace *Trace, pair st
 		next = r.m.gateways[f.toward].Name
 	}
 	p.Message = fmt.Sprintf("full-size packets vanish: %s is told that %s fit, and only %s get through from %s to %s: %s",
-		pair, bytesOf(f.text, 0), bytesOf(f.text, 1), at, next, r.m.told())
+		pair, figure(f.text, 0), figure(f.text, 1), at, next, r.m.told())
 	p.Hint = "give the place or link its real underlay mtu, and compile the plan again"
 }
 
@@ -179,4 +179,4 @@ func figures(announced, carried int) string {
 	return fmt.Sprintf("%d bytes/%d bytes", announced, carried)
 }
 
-func bytesOf(figures string, i int) string { return strings.Split(figures, "/")[i] }
+func figure(figures string, i int) string { return strings.Split(figures, "/")[i] }

@@ -1,9 +1,10 @@
 package verify
 
 import (
-	"encoding/binary"
+	"bytes"
 	"hash/maphash"
 	"slices"
+	"unsafe"
 )
 
 // A cell is one sort of address in a list, and the longest prefix of the list that covers it.
@@ -124,17 +125,12 @@ func (d *drawing) mergeRows(all []uint16, width int) {
 	rowOfSort := make([]int32, sorts)
 	byHash := map[uint64][]int32{}
 	seed := maphash.MakeSeed() // decides only what is compared with what
-	buf := make([]byte, 0, 2*width)
 	for sort := range sorts {
 		row := all[sort*width : (sort+1)*width]
-		buf = buf[:0]
-		for _, x := range row {
-			buf = binary.NativeEndian.AppendUint16(buf, x)
-		}
-		h := maphash.Bytes(seed, buf)
+		h := maphash.Bytes(seed, bytesOf(row))
 		found := nobody
 		for _, r := range byHash[h] {
-			if w.rowOwner[r] == ownerOf[sort] && slices.Equal(w.rows[r], row) {
+			if w.rowOwner[r] == ownerOf[sort] && bytes.Equal(bytesOf(w.rows[r]), bytesOf(row)) {
 				found = r
 				break
 			}
@@ -152,4 +148,9 @@ func (d *drawing) mergeRows(all []uint16, width int) {
 		d.rowOf[a] = rowOfSort[sort]
 	}
 	w.rowAtoms = make([]int32, len(w.rows))
+}
+
+// bytesOf returns a row as bytes, which compare and hash several times as fast.
+func bytesOf(row []uint16) []byte {
+	return unsafe.Slice((*byte)(unsafe.Pointer(unsafe.SliceData(row))), 2*len(row))
 }

@@ -17,7 +17,10 @@ type atom struct {
 }
 
 // A space is all atoms in order, in chunks, so that cutting one moves few.
-type space struct{ chunks [][]atom }
+type space struct {
+	chunks [][]atom
+	firsts []netip.Addr // where each chunk begins
+}
 
 // chunkSize is how many atoms a new chunk has; a chunk twice as large is cut in two.
 const chunkSize = 128
@@ -26,13 +29,14 @@ func newSpace(all []atom) *space {
 	s := &space{}
 	for c := range slices.Chunk(all, chunkSize) {
 		s.chunks = append(s.chunks, append(make([]atom, 0, 2*chunkSize), c...))
+		s.firsts = append(s.firsts, c[0].start)
 	}
 	return s
 }
 
 // at returns where the atom of an address is.
 func (s *space) at(a netip.Addr) (chunk, i int) {
-	chunk, exact := slices.BinarySearchFunc(s.chunks, a, func(c []atom, a netip.Addr) int { return c[0].start.Compare(a) })
+	chunk, exact := slices.BinarySearchFunc(s.firsts, a, netip.Addr.Compare)
 	if exact {
 		return chunk, 0
 	}
@@ -61,6 +65,7 @@ func (s *space) cut(a netip.Addr) (made *atom) {
 		half := append(make([]atom, 0, 2*chunkSize), c[chunkSize:]...)
 		s.chunks[chunk] = c[:chunkSize]
 		s.chunks = slices.Insert(s.chunks, chunk+1, half)
+		s.firsts = slices.Insert(s.firsts, chunk+1, half[0].start)
 		return s.cut(a)
 	}
 	x := c[i]

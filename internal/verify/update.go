@@ -26,12 +26,12 @@ func (m *Model) Update(c Change) (Effect, error) {
 	if w == nil {
 		return Effect{}, errUnchecked
 	}
+	if w.live == nil {
+		w.live = newLive(m)
+	}
 	e, err := m.resolve(c)
 	if err != nil {
 		return Effect{}, err
-	}
-	if w.live == nil {
-		w.live = newLive(m)
 	}
 	lists := m.gateways[e.gateway].routes
 	if int(e.column) >= len(m.gateways) {
@@ -41,10 +41,14 @@ func (m *Model) Update(c Change) (Effect, error) {
 	w.align(e)
 	m.recount(e, lists)
 	judged := 0
-	for _, row := range w.repaint(m, e, lists) {
+	rows := w.repaint(m, e, lists)
+	for _, row := range rows {
 		judged += w.rejudge(m, e, row)
 	}
-	w.stats.Rules, w.stats.Pairs = m.rules, w.pairs()
+	for _, row := range rows {
+		w.rejoin(m, row)
+	}
+	w.stats.Rules = m.rules
 	ok := w.severe == 0 && len(m.repeated) == 0 && w.partings == 0 && w.live.sound
 	return Effect{OK: ok, Judged: judged, Errors: w.severe}, nil
 }
@@ -77,7 +81,7 @@ func (w *world) repaint(m *Model, e edit, lists []listID) []int32 {
 	}
 	targets := make(map[recut]int32, len(counts))
 	classes := map[[2]int32]int32{}
-	var rows []int32
+	var rows, empty []int32
 	for _, x := range changed {
 		key := recut{x.row, x.cell}
 		to, known := targets[key]
@@ -89,34 +93,20 @@ func (w *world) repaint(m *Model, e edit, lists []listID) []int32 {
 			targets[key] = to
 			rows = append(rows, to)
 		}
-		if to != x.row {
+		if from := x.row; to != from {
 			w.moveAtom(x.atom, to, classes)
+			if w.rowAtoms[from] == 0 {
+				empty = append(empty, from)
+			}
 		}
 	}
 	for key, to := range targets {
 		w.setCell(m, e, to, key.cell)
 	}
+	for _, row := range empty {
+		w.dropRow(row)
+	}
 	return rows
-}
-
-// copyRow adds a row that is like another and has no atoms yet.
-func (w *world) copyRow(row int32) int32 {
-	n := int32(len(w.rows))
-	l := w.live
-	w.rows = append(w.rows, slices.Clone(w.rows[row]))
-	w.rowOwner = append(w.rowOwner, w.rowOwner[row])
-	w.rowAtoms = append(w.rowAtoms, 0)
-	w.byRow = append(w.byRow, nil)
-	w.parted = append(w.parted, slices.Clone(w.parted[row]))
-	w.partings += len(w.parted[row])
-	l.beyond = append(l.beyond, slices.Clone(l.beyond[row]))
-	for _, p := range l.beyond[n] {
-		l.carriers[p.gateway]++
-	}
-	if owner := w.rowOwner[n]; owner != nobody {
-		w.byPlace[owner] = append(w.byPlace[owner], n)
-	}
-	return n
 }
 
 // moveAtom gives an atom to another row, and to a class of that row. classes remembers which class of the new row stands for which of
@@ -131,9 +121,8 @@ func (w *world) moveAtom(a *atom, row int32, classes map[[2]int32]int32) {
 	}
 	c, known := classes[[2]int32{a.class, row}]
 	if !known {
-		c = int32(len(w.classes))
+		c = w.spareClass(class{owner: a.owner, row: row, kind: a.kind})
 		classes[[2]int32{a.class, row}] = c
-		w.newClass(class{owner: a.owner, row: row, kind: a.kind})
 		for _, p := range slices.Clone(w.bad[a.class]) {
 			w.bad[c] = append(w.bad[c], p)
 			w.markOne(p.other, c, true, p.severe)
@@ -152,21 +141,10 @@ func (w *world) moveAtom(a *atom, row int32, classes map[[2]int32]int32) {
 	a.class = c
 }
 
-// bury takes a class without atoms out of everything.
-func (w *world) bury(c, row int32) {
-	w.byRow[row] = slices.DeleteFunc(w.byRow[row], func(x int32) bool { return x == c })
-	for _, p := range w.bad[c] {
-		w.markOne(p.other, c, false, false)
-		if p.severe {
-			w.severe--
-		}
-	}
-	w.bad[c] = nil
-}
-
 // setCell changes one cell of a row, and what is known of the gateway that it belongs to.
 func (w *world) setCell(m *Model, e edit, row int32, cell uint16) {
 	was := m.next(w.rows[row], w.keysAt, e.gateway)
+	w.live.hashes[row] ^= mix(e.column, w.rows[row][e.column]) ^ mix(e.column, cell)
 	w.rows[row][e.column] = cell
 	if now := m.next(w.rows[row], w.keysAt, e.gateway); now != was {
 		w.live.send(m, row, was, -1)
@@ -200,9 +178,8 @@ func (w *world) cutAt(a netip.Addr) {
 	w.rowAtoms[x.row]++
 	if x.class != nobody {
 		w.perPlace[x.owner]++
-		c := &w.classes[x.class]
-		i, _ := slices.BinarySearchFunc(c.atoms, a, netip.Addr.Compare)
-		c.atoms = slices.Insert(c.atoms, i, a)
+		w.stats.Pairs = w.pairs()
+		w.classes[x.class].adopt(a)
 	}
 }
 

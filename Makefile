@@ -12,7 +12,6 @@ LDFLAGS := -s -w -X $(BUILD).version=$(VERSION) -X $(BUILD).commit=$(COMMIT) -X 
 
 EXAMPLE   ?= examples/three-regions.yaml
 FUZZTIME  ?= 10s
-BENCHTIME ?= 1s
 
 .PHONY: help
 help: ## list the tasks
@@ -41,8 +40,9 @@ test: machine build ## run every test (as root: they make network namespaces)
 	go test -race -timeout 45m -p 1 $$(go list ./... | grep -E '$(TIMED)')
 
 .PHONY: bench
-bench: machine build ## measure what the project promises to be fast
-	go test -run '^$$' -bench . -benchmem -benchtime $(BENCHTIME) -timeout 60m ./...
+bench: machine build ## measure what the project promises to be fast (as root); fails below a bar
+	go test -run '^$$' -bench . -benchmem -p 1 -timeout 60m $$(go list ./... | grep -vE '$(TIMED)')
+	go test -run '^$$' -bench . -benchtime 1x -p 1 -timeout 60m $$(go list ./... | grep -E '$(TIMED)') # rounds are part of each
 
 .PHONY: lint
 lint: ## check the layers and the style

@@ -18,9 +18,16 @@ type pool struct {
 	numbers    map[prefixKey]int32
 	lists      [][]int32 // by listID: numbers of prefixes, in the order of netip.Prefix.Compare, none twice
 	byIdentity map[identity]listID
-	byContent  map[uint64][]listID
+	byContent  map[uint64][]written
+	byNumbers  map[uint64][]listID
 	recent     [1 << 12]recent // lists met lately, by where they lie
 	scratch    []int32
+}
+
+// A written list is one as the plan has it, the first of all that say the same.
+type written struct {
+	prefixes []netip.Prefix
+	id       listID
 }
 
 // A recent list is one that was met lately: a thousand gateways name the same lists in the same order, and a map takes several times as
@@ -46,7 +53,8 @@ func newPool() *pool {
 		numbers:    map[prefixKey]int32{},
 		lists:      [][]int32{nil},
 		byIdentity: map[identity]listID{},
-		byContent:  map[uint64][]listID{},
+		byContent:  map[uint64][]written{},
+		byNumbers:  map[uint64][]listID{},
 	}
 }
 
@@ -62,12 +70,18 @@ func (p *pool) list(l []netip.Prefix) listID {
 	}
 	id, known := p.byIdentity[where]
 	if !known {
-		id = p.intern(p.resolve(l))
-		p.byIdentity[where] = id
+		id = p.intern(l)
+		if len(l) > short {
+			p.byIdentity[where] = id
+		}
 	}
 	*slot = recent{where, id}
 	return id
 }
+
+// short is how many prefixes a list may have that is read again rather than remembered by where it lies: about as many as can be read
+// while a large map is asked.
+const short = 32
 
 // resolve returns the numbers of a list's prefixes in order. The result is good until the next call.
 func (p *pool) resolve(l []netip.Prefix) []int32 {
@@ -112,24 +126,47 @@ func keyOf(p netip.Prefix) prefixKey {
 	return prefixKey{binary.BigEndian.Uint64(b[:8]), binary.BigEndian.Uint64(b[8:]), length}
 }
 
-func (p *pool) intern(numbers []int32) listID {
+// intern returns the number of a list by what it says.
+func (p *pool) intern(l []netip.Prefix) listID {
+	h := uint64(len(l))
+	for _, prefix := range l {
+		key := keyOf(prefix)
+		h = scramble(scramble(h^key.high, key.low), key.bits)
+	}
+	for _, known := range p.byContent[h] {
+		if slices.Equal(known.prefixes, l) {
+			return known.id
+		}
+	}
+	id := p.same(p.resolve(l))
+	p.byContent[h] = append(p.byContent[h], written{l, id})
+	return id
+}
+
+// same returns the list that consists of these prefixes, whatever order and repetitions a plan wrote them in.
+func (p *pool) same(numbers []int32) listID {
 	if len(numbers) == 0 {
 		return 0
 	}
 	h := uint64(len(numbers))
 	for _, n := range numbers {
-		high, low := bits.Mul64(h^uint64(n)^0x9e3779b97f4a7c15, 0xd6e8feb86659fd93)
-		h = high ^ low
+		h = scramble(h, uint64(n))
 	}
-	for _, id := range p.byContent[h] {
+	for _, id := range p.byNumbers[h] {
 		if slices.Equal(p.lists[id], numbers) {
 			return id
 		}
 	}
 	id := listID(len(p.lists))
 	p.lists = append(p.lists, slices.Clone(numbers))
-	p.byContent[h] = append(p.byContent[h], id)
+	p.byNumbers[h] = append(p.byNumbers[h], id)
 	return id
+}
+
+// scramble mixes two numbers into one that depends on every bit of both.
+func scramble(a, b uint64) uint64 {
+	high, low := bits.Mul64(a^0x9e3779b97f4a7c15, b^0xd6e8feb86659fd93)
+	return high ^ low
 }
 
 // text returns a list's prefixes.

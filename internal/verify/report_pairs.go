@@ -39,6 +39,8 @@ type finding struct {
 	service  int      // range to show, or -1
 	pairs    int      // pairs of places
 	last     [2]int32 // the last of them
+	folded   int      // findings that were joined to this one
+	culprit  int32    // the gateway that they have in common
 }
 
 // report writes what is known of every pair.

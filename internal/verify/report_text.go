@@ -19,25 +19,69 @@ const limit = 20
 
 // written writes the findings, those with the lowest addresses first.
 func (r *reporter) written() diag.List {
-	var all []*finding
+	byCode := map[diag.Code][]*finding{}
 	for _, f := range r.findings {
-		all = append(all, f)
+		byCode[f.code] = append(byCode[f.code], f)
 	}
-	slices.SortFunc(all, func(a, b *finding) int {
-		return cmp.Or(cmp.Compare(a.code, b.code), a.first.from.Compare(b.first.from), a.first.to.Compare(b.first.to),
-			cmp.Compare(a.entry, b.entry), cmp.Compare(a.at, b.at), cmp.Compare(a.text, b.text))
-	})
 	var out diag.List
-	shown := map[diag.Code]int{}
 	rest := map[diag.Code]int{}
-	for _, f := range all {
-		if shown[f.code]++; shown[f.code] <= limit {
+	for code, list := range byCode {
+		slices.SortFunc(list, (*finding).compare)
+		if len(list) > limit {
+			list = fold(list)
+		}
+		for _, f := range list[:min(limit, len(list))] {
 			out = append(out, r.write(f))
-		} else {
-			rest[f.code]++
+		}
+		if len(list) > limit {
+			rest[code] = len(list) - limit
 		}
 	}
 	return append(out, unspoken(rest)...)
+}
+
+// compare orders findings by their first pair of addresses.
+func (f *finding) compare(o *finding) int {
+	return cmp.Or(f.first.from.Compare(o.first.from), f.first.to.Compare(o.first.to),
+		cmp.Compare(f.entry, o.entry), cmp.Compare(f.at, o.at), cmp.Compare(f.toward, o.toward), cmp.Compare(f.text, o.text))
+}
+
+// fold joins findings that have a gateway in common, where there are too many: what is wrong with one gateway shows at every other one
+// that has to do with it. Each finding goes to the gateway that most of them name.
+func fold(list []*finding) []*finding {
+	named := map[int32]int{}
+	for _, f := range list {
+		for _, g := range []int32{f.at, f.toward} {
+			if g != nobody {
+				named[g]++
+			}
+		}
+	}
+	type key struct {
+		gateway int32
+		entry   int
+		reason  Reason
+		answer  bool
+	}
+	first := map[key]*finding{}
+	var out []*finding
+	for _, f := range list {
+		g := f.at
+		if f.toward != nobody && named[f.toward] > named[f.at] {
+			g = f.toward
+		}
+		k := key{g, f.entry, f.reason, f.answer}
+		if g != nobody && first[k] != nil {
+			first[k].folded++
+			continue
+		}
+		first[k] = f
+		out = append(out, f)
+	}
+	for k, f := range first {
+		f.culprit = k.gateway
+	}
+	return out
 }
 
 // unspoken says of every code how many problems were left out.
@@ -88,8 +132,13 @@ func (r *reporter) write(f *finding) diag.Problem {
 	case "RW3015":
 		r.writeTight(&p, f, trace, pair)
 	}
-	if f.pairs > 1 {
-		p.Message += fmt.Sprintf("; so do %d more pairs of places", f.pairs-1)
+	switch {
+	case f.folded > 0:
+		p.Message += fmt.Sprintf("; %d more at %s or on the way there", f.folded, r.m.gateways[f.culprit].Name)
+	case f.pairs == 2:
+		p.Message += "; the same with one more pair of places"
+	case f.pairs > 2:
+		p.Message += fmt.Sprintf("; the same with %d more pairs of places", f.pairs-1)
 	}
 	return p
 }

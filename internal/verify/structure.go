@@ -79,36 +79,59 @@ func faultText(f fault, self, peer string) string {
 	return fmt.Sprintf("gateway %s "+faults[f].words, self, peer)
 }
 
+// sessionProblems returns what is wrong with a device's peers, a problem per kind: the first peer, and how many more. What both ends see
+// is told once, by the one whose name comes first.
 func (m *Model) sessionProblems(x *device) diag.List {
 	var out diag.List
+	more := map[diag.Code]int{}
 	self := m.gateways[x.gateway].Name
-	add := func(code, message, hint string, s diag.Severity) {
-		out = append(out, diag.Problem{Code: diag.Code(code), Severity: s, Subject: "gateway " + self, Message: message, Hint: hint})
-	}
 	for k := range x.sessions {
 		s := &x.sessions[k]
 		if s.fault == noFault && s.seen == 0 || x.Peers[k] == nil {
 			continue
 		}
-		p := x.Peers[k]
-		peer := strings.Trim(diag.Quote(p.Gateway), `"`)
-		mutual := s.far != nobody && s.fault != oneSided
-		if f, bad := faults[s.fault]; bad && !(mutual && peer < self) { // what both ends see is told once
-			add(f.code, fmt.Sprintf("gateway %s "+f.words, self, peer), f.hint, diag.Error)
+		for _, p := range m.peerProblems(x, k) {
+			if slices.ContainsFunc(out, func(o diag.Problem) bool { return o.Code == p.Code }) {
+				more[p.Code]++
+				continue
+			}
+			p.Subject = "gateway " + self
+			out = append(out, p)
 		}
-		if s.seen&sightTooBig != 0 {
-			real := m.facts.underlay(m.gateways[x.gateway].Place, m.placeName(s.far), p.Underlay)
-			add("RW3026", fmt.Sprintf("link to %s: its MTU of %d does not fit an underlay of %d bytes: packets of %d to %d bytes vanish",
-				peer, p.MTU, real, s.fits+1, p.MTU), "give the place or link its real underlay mtu, and compile the plan again", diag.Error)
+	}
+	for i := range out {
+		if n := more[out[i].Code]; n > 0 {
+			out[i].Message += fmt.Sprintf("; the same with %d more", n)
 		}
-		if s.seen&sightWrongPort != 0 {
-			add("RW3024", fmt.Sprintf("dials %s on port %d, where nobody listens; the session lives by the other end's calls alone", peer, p.Endpoint.Port),
-				"give the endpoint the listen port", diag.Error)
-		}
-		if s.seen&sightNoKeepalive != 0 {
-			add("RW3025", fmt.Sprintf("alone can dial %s and keeps nothing open: %s cannot reach it until it has something to say", peer, peer),
-				"give the peer a keepalive", diag.Warning)
-		}
+	}
+	return out
+}
+
+// peerProblems returns what is wrong with one peer.
+func (m *Model) peerProblems(x *device, k int) (out diag.List) {
+	p, s := x.Peers[k], &x.sessions[k]
+	self, peer := m.gateways[x.gateway].Name, strings.Trim(diag.Quote(p.Gateway), `"`)
+	add := func(code diag.Code, severity diag.Severity, message, hint string) {
+		out = append(out, diag.Problem{Code: code, Severity: severity, Message: message, Hint: hint})
+	}
+	told := func(seen func(other *session) bool) bool { // by the other end
+		return peer < self && s.far != nobody && s.back != 0 && seen(&m.devices[s.far].sessions[s.back-1])
+	}
+	if f, bad := faults[s.fault]; bad && !told(func(o *session) bool { return o.fault == s.fault }) {
+		add(diag.Code(f.code), diag.Error, fmt.Sprintf("gateway %s "+f.words, self, peer), f.hint)
+	}
+	if s.seen&sightTooBig != 0 && !told(func(o *session) bool { return o.seen&sightTooBig != 0 }) {
+		real := m.facts.underlay(m.gateways[x.gateway].Place, m.placeName(s.far), p.Underlay)
+		add("RW3026", diag.Error, fmt.Sprintf("the MTU %d of its link to %s does not fit an underlay of %d bytes: packets of %d to %d bytes vanish",
+			p.MTU, peer, real, s.fits+1, p.MTU), "give the place or link its real underlay mtu, and compile the plan again")
+	}
+	if s.seen&sightWrongPort != 0 {
+		add("RW3024", diag.Error, fmt.Sprintf("it dials %s on port %d, where nobody listens; the session lives by the other end's calls alone",
+			peer, p.Endpoint.Port), "give the endpoint the listen port")
+	}
+	if s.seen&sightNoKeepalive != 0 {
+		add("RW3025", diag.Warning, fmt.Sprintf("it alone can dial %s and keeps nothing open: %s cannot reach it until it has something to say",
+			peer, peer), "give the peer a keepalive")
 	}
 	return out
 }

@@ -25,7 +25,7 @@ func TestTunnel(t *testing.T) {
 		t.Fatal("the hosts reach each other without a tunnel")
 	}
 	w.start()
-	took := eventually(t, 10*time.Second, "the hosts reach each other", func() bool { return a.reaches(b) })
+	took := eventually(t, 20*time.Second, "the hosts reach each other", func() bool { return a.reaches(b) })
 	t.Logf("first answer %v after both agents were healthy", took)
 
 	st := a.waitStatus("with a session", func(st *agent.Status) bool { return st.Devices[0].Peers[0].State == agent.Up })
@@ -53,7 +53,7 @@ func TestDrift(t *testing.T) {
 	a, b := w.gateways[0], w.gateways[1]
 	b.echo()
 	w.start()
-	eventually(t, 10*time.Second, "the hosts reach each other", func() bool { return a.reaches(b) })
+	eventually(t, 20*time.Second, "the hosts reach each other", func() bool { return a.reaches(b) })
 
 	table := a.table(t)
 	cases := []struct {
@@ -188,6 +188,40 @@ func TestADeadDeviceIsBack(t *testing.T) {
 	}
 }
 
+// TestNothingLeaksWhileADeviceIsDead: with the agent and the device both killed, a packet for another place does not leave in clear
+// by the default route.
+func TestNothingLeaksWhileADeviceIsDead(t *testing.T) {
+	w := newWorld(t, 2)
+	a, b := w.gateways[0], w.gateways[1]
+	b.echo()
+	w.start()
+	eventually(t, 20*time.Second, "the hosts reach each other", func() bool { return a.reaches(b) })
+	a.ip(t, "route", "add", "default", "via", "192.0.2.2")
+	a.nft(t, `add table ip watch
+add chain ip watch out { type filter hook postrouting priority 300; }
+add rule ip watch out oifname "wan0" ip daddr 10.2.0.0/24 counter`)
+	pid := a.deviceProcess()
+	if pid == 0 {
+		t.Skip("the device is the kernel's")
+	}
+	a.agent.kill()
+	must(t, unix.Kill(pid, unix.SIGKILL))
+	eventually(t, 2*time.Second, "the route is gone with the device", func() bool { return !a.hasRoute(t, "10.2.0.0/24") })
+	leaked := func() bool {
+		for range 5 {
+			a.reaches(b)
+		}
+		return !strings.Contains(a.nft(t, "list", "table", "ip", "watch"), "packets 0 ")
+	}
+	if leaked() {
+		t.Error("packets left in clear")
+	}
+	a.nft(t, "delete", "table", "inet", "ropeway")
+	if !leaked() {
+		t.Error("without the table nothing left either: this test would not notice")
+	}
+}
+
 // TestAChangeLeavesOthersAlone: sessions through peers that a new plan does not touch lose nothing.
 func TestAChangeLeavesOthersAlone(t *testing.T) {
 	w := newWorld(t, 3)
@@ -195,7 +229,7 @@ func TestAChangeLeavesOthersAlone(t *testing.T) {
 	b.echo()
 	c.echo()
 	w.start()
-	eventually(t, 10*time.Second, "gw1 reaches gw3", func() bool { return a.reaches(c) })
+	eventually(t, 20*time.Second, "gw1 reaches gw3", func() bool { return a.reaches(c) })
 	s := a.stream(b)
 	for range 3 {
 		without := a.write(w.plan(1, 2))
@@ -207,7 +241,7 @@ func TestAChangeLeavesOthersAlone(t *testing.T) {
 		changed.Devices[0].Peers[1].Keepalive = 7
 		with := a.write(changed)
 		a.waitStatus("with gw3 again", func(st *agent.Status) bool { return st.Plan.Applied == with && st.Healthy })
-		eventually(t, 5*time.Second, "gw1 reaches gw3 again", func() bool { return a.reaches(c) })
+		eventually(t, 20*time.Second, "gw1 reaches gw3 again", func() bool { return a.reaches(c) })
 	}
 	sent, lost := s.end(t)
 	t.Logf("%d packets there and back, %d lost, over six plans", sent, lost)
@@ -346,7 +380,33 @@ func TestAPendingPeerIsLeftOut(t *testing.T) {
 	p = w.plan(1, 2)
 	p.Devices[0].Peers[0].PublicKey = known
 	a.write(p)
-	eventually(t, 5*time.Second, "the hosts reach each other", func() bool { return a.reaches(b) })
+	eventually(t, 20*time.Second, "the hosts reach each other", func() bool { return a.reaches(b) })
+}
+
+// TestStrangersGetNoStatus: the socket has mode 0600, and where somebody opens it all the same, the kernel's word counts.
+func TestStrangersGetNoStatus(t *testing.T) {
+	w := newWorld(t, 2)
+	a := w.gateways[0]
+	w.start()
+	info, err := os.Stat(a.path("run/agent.sock"))
+	must(t, err)
+	if info.Mode() != os.ModeSocket|0o600 {
+		t.Errorf("the socket has mode %v", info.Mode())
+	}
+	must(t, os.Chmod(a.path("run"), 0o755))
+	must(t, os.Chmod(a.path("run/agent.sock"), 0o666))
+	a.under = []string{"setpriv", "--reuid=65534", "--regid=65534", "--clear-groups"}
+	out, errs, err := a.run("status", "--run", a.path("run"), "-o", "json")
+	if err == nil || out != "" || !strings.Contains(errs, "RW4013") {
+		t.Errorf("a stranger got %q, %q, %v", out, errs, err)
+	}
+	a.under = nil
+	if out, errs, err := a.run("status", "--run", a.path("run"), "-o", "json"); err != nil || !strings.Contains(out, `"gw1"`) {
+		t.Errorf("root got %q, %q, %v", out, errs, err)
+	}
+	if !strings.Contains(a.agent.log.String(), "refused") {
+		t.Error("the log does not tell of the stranger")
+	}
 }
 
 // TestTheServiceManagerIsTold when the agent has looked at the machine for the first time, and again and again that it lives.

@@ -53,7 +53,7 @@ func TestNoSecretGetsOut(t *testing.T) {
 	}
 	w.start()
 	a.wg(t, remove(b))
-	eventually(t, 10e9, "the hosts reach each other", func() bool { return a.reaches(b) })
+	eventually(t, 20e9, "the hosts reach each other", func() bool { return a.reaches(b) })
 	logs = append(logs, a.agent.log)
 	for _, format := range []string{"table", "wide", "json", "yaml"} {
 		out, errs, err := a.run("status", "--run", a.path("run"), "-o", format)

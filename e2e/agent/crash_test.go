@@ -43,8 +43,8 @@ func TestKilledAfterEveryStep(t *testing.T) {
 			if st.Plan.Wanted != revision || st.Plan.Applied != revision {
 				t.Errorf("killed after %s on %s: %s wanted, %s applied, the plan is %s", step, from, st.Plan.Wanted, st.Plan.Applied, revision)
 			}
-			eventually(t, 5*time.Second, "gw1 reaches gw2 after dying at "+step, func() bool { return a.reaches(b) })
-			eventually(t, 5*time.Second, "gw1 reaches gw3 after dying at "+step, func() bool { return a.reaches(c) })
+			eventually(t, 20*time.Second, "gw1 reaches gw2 after dying at "+step, func() bool { return a.reaches(b) })
+			eventually(t, 20*time.Second, "gw1 reaches gw3 after dying at "+step, func() bool { return a.reaches(c) })
 			if left := a.differs(); left != "" {
 				t.Errorf("killed after %s on %s: the machine is not as the plan says: %s", step, from, left)
 			}

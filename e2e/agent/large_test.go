@@ -59,7 +59,7 @@ func TestALargePlan(t *testing.T) {
 	if st.Routes.Installed != manyPeers*manyPrefixes+2 {
 		t.Errorf("%d routes", st.Routes.Installed)
 	}
-	eventually(t, 5*time.Second, "the hosts reach each other", func() bool { return a.reaches(b) })
+	eventually(t, 20*time.Second, "the hosts reach each other", func() bool { return a.reaches(b) })
 	s := a.stream(b)
 
 	// Nothing to do.

@@ -65,7 +65,7 @@ func TestWithTheCapabilitiesOfTheUnit(t *testing.T) {
 				}
 			}
 			w.start()
-			eventually(t, 10e9, "the hosts reach each other", func() bool { return a.reaches(b) })
+			eventually(t, 20e9, "the hosts reach each other", func() bool { return a.reaches(b) })
 			pids := a.processes()
 			if len(pids) == 0 {
 				t.Fatal("no process of the gateway is found")
@@ -81,7 +81,7 @@ func TestWithTheCapabilitiesOfTheUnit(t *testing.T) {
 				must(t, unix.Kill(pid, unix.SIGKILL))
 			}
 			a.waitStatus("repaired", func(st *agent.Status) bool { return st.Healthy && repairs(st) > 2 })
-			eventually(t, 5e9, "the hosts reach each other again", func() bool { return a.reaches(b) })
+			eventually(t, 20e9, "the hosts reach each other again", func() bool { return a.reaches(b) })
 			a.agent.stop()
 			must(t, a.down())
 			eventually(t, 2e9, "no process is left", func() bool { return len(a.processes()) == 0 })

@@ -2,8 +2,10 @@ package agent_test
 
 import (
 	"encoding/binary"
+	"errors"
 	"fmt"
 	"net"
+	"os"
 	"runtime"
 	"sync"
 	"syscall"
@@ -97,7 +99,7 @@ type stream struct {
 // stream begins one, 250 packets a second, once the first packet has come through.
 func (g *gateway) stream(to *gateway) *stream {
 	g.t.Helper()
-	eventually(g.t, 10*time.Second, fmt.Sprintf("%s reaches %s", g.name, to.name), func() bool { return g.reaches(to) })
+	eventually(g.t, 20*time.Second, fmt.Sprintf("%s reaches %s", g.name, to.name), func() bool { return g.reaches(to) })
 	s := &stream{stop: make(chan struct{}), got: map[uint32]bool{}}
 	var err error
 	s.conn, err = dialIn(g.host, "udp4", fmt.Sprintf("10.%d.0.10:9", to.n))
@@ -130,7 +132,7 @@ func (s *stream) receive() {
 	packet := make([]byte, 2048)
 	for {
 		n, err := s.conn.Read(packet)
-		if ne, ok := err.(net.Error); ok && ne.Timeout() {
+		if errors.Is(err, os.ErrDeadlineExceeded) {
 			return
 		}
 		if err == nil && n >= 4 {

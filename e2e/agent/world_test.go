@@ -92,7 +92,7 @@ func newWorld(t *testing.T, n int) *world {
 		g := &gateway{t: t, n: i, name: fmt.Sprintf("gw%d", i), ns: nstest.New(t), host: nstest.New(t), dir: t.TempDir()}
 		w.gateways = append(w.gateways, g)
 		port := fmt.Sprintf("port%d", i)
-		join(t, wan, port, "", g.ns, "wan0", fmt.Sprintf("192.0.2.%d/24", i))
+		join(t, end{wan, port, ""}, end{g.ns, "wan0", fmt.Sprintf("192.0.2.%d/24", i)})
 		nstest.In(t, wan, func() {
 			bridge, err := netlink.LinkByName("br0")
 			must(t, err)
@@ -100,7 +100,7 @@ func newWorld(t *testing.T, n int) *world {
 			must(t, err)
 			must(t, netlink.LinkSetMaster(l, bridge))
 		})
-		join(t, g.ns, "lan0", fmt.Sprintf("10.%d.0.1/24", i), g.host, "eth0", fmt.Sprintf("10.%d.0.10/24", i))
+		join(t, end{g.ns, "lan0", fmt.Sprintf("10.%d.0.1/24", i)}, end{g.host, "eth0", fmt.Sprintf("10.%d.0.10/24", i)})
 		nstest.In(t, g.host, func() {
 			must(t, netlink.RouteAdd(&netlink.Route{Gw: net.IPv4(10, byte(i), 0, 1)}))
 		})
@@ -112,17 +112,23 @@ func newWorld(t *testing.T, n int) *world {
 	return w
 }
 
-func join(t *testing.T, a netns.NsHandle, nameA, addrA string, b netns.NsHandle, nameB, addrB string) {
+// An end of a cable: an interface, and its address unless that is empty.
+type end struct {
+	ns         netns.NsHandle
+	name, addr string
+}
+
+func join(t *testing.T, a, b end) {
 	t.Helper()
-	nstest.In(t, a, func() {
-		must(t, netlink.LinkAdd(&netlink.Veth{LinkAttrs: netlink.LinkAttrs{Name: nameA}, PeerName: "peer0"}))
+	nstest.In(t, a.ns, func() {
+		must(t, netlink.LinkAdd(&netlink.Veth{LinkAttrs: netlink.LinkAttrs{Name: a.name}, PeerName: "peer0"}))
 		other, err := netlink.LinkByName("peer0")
 		must(t, err)
-		must(t, netlink.LinkSetName(other, nameB))
-		must(t, netlink.LinkSetNsFd(other, int(b)))
-		address(t, nameA, addrA)
+		must(t, netlink.LinkSetName(other, b.name))
+		must(t, netlink.LinkSetNsFd(other, int(b.ns)))
+		address(t, a.name, a.addr)
 	})
-	nstest.In(t, b, func() { address(t, nameB, addrB) })
+	nstest.In(t, b.ns, func() { address(t, b.name, b.addr) })
 }
 
 func address(t *testing.T, name, cidr string) {

@@ -89,8 +89,8 @@ func (s *source) sweep() {
 // plan because it was killed.
 func (s *source) poll() (good *plan.Document, isNew bool, refused error) {
 	now := fingerprintOf(s.file)
-	if now == s.seen && now.there && s.err == nil {
-		return s.good, false, nil
+	if now == s.seen && now.there && lasts(s.err) {
+		return s.good, false, s.err
 	}
 	doc, data, err := s.read()
 	if err == nil && (s.good == nil || s.good.Revision != doc.Revision) {
@@ -102,6 +102,19 @@ func (s *source) poll() (good *plan.Document, isNew bool, refused error) {
 	}
 	s.seen, s.err = now, err
 	return s.good, isNew, err
+}
+
+// lasts reports whether reading the same file again would come to the same. Where it was refused for something else than its
+// content (a key, the state directory) it may not.
+func lasts(err error) bool {
+	if err == nil {
+		return true
+	}
+	switch codeOf(err) {
+	case codePlanInvalid, codePlanForeign, codePlanConflict:
+		return true
+	}
+	return false
 }
 
 // read returns the plan of the file and the bytes that it was read from.

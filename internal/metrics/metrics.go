@@ -77,6 +77,9 @@ func (t *Text) Bytes() []byte { return t.buf }
 // appendEscaped escapes what the format asks for (backslash, line feed, in labels the quote), and besides replaces what does not
 // belong on a terminal: control characters and everything outside ASCII, byte by byte.
 func appendEscaped(buf []byte, s string, quoted bool) []byte {
+	if plain(s) {
+		return append(buf, s...) // nearly every value
+	}
 	for i := range len(s) {
 		switch c := s[i]; {
 		case c == '\\':
@@ -92,4 +95,13 @@ func appendEscaped(buf []byte, s string, quoted bool) []byte {
 		}
 	}
 	return buf
+}
+
+func plain(s string) bool {
+	for i := range len(s) {
+		if c := s[i]; c < ' ' || c > '~' || c == '\\' || c == '"' {
+			return false
+		}
+	}
+	return true
 }

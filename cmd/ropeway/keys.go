@@ -1,24 +1,17 @@
 package main
 
 import (
-	"encoding/base64"
 	"errors"
-	"io/fs"
-	"path/filepath"
-	"strings"
 
 	"github.com/spf13/cobra"
 
 	"ropeway/internal/console"
 	"ropeway/internal/diag"
 	"ropeway/internal/fabric"
-	"ropeway/internal/files"
+	"ropeway/internal/identity"
 	"ropeway/internal/key"
 	"ropeway/internal/state"
 )
-
-// maxKeyFile bounds a key file: 44 characters and a newline, with room for a person's spaces.
-const maxKeyFile = 256
 
 func newKeysCommand() *cobra.Command {
 	cmd := &cobra.Command{
@@ -73,22 +66,18 @@ for "ropeway keys add".`,
 // makeKeys gives every gateway without a public key one. Private halves are on disk before the lock names their public halves, so
 // that a run that is cut short loses nothing: the next one finds the files.
 func makeKeys(src *source, dir string) ([]keyLine, error) {
-	lock := src.remember()
-	if err := files.SecretDir(dir); err != nil {
-		return nil, unwritable("key directory", err)
-	}
+	store, lock := identity.At(dir), src.remember()
 	var lines []keyLine
 	for _, g := range src.intent.Gateways() {
-		remembered := lock.Gateways[g.Name]
-		line := keyLine{Gateway: g.Name, PublicKey: remembered.PublicKey, Key: "known"}
-		if remembered.PublicKey.IsZero() {
-			line.File = filepath.Join(dir, g.Name+".key")
-			private, made, err := keepKey(line.File)
+		line := keyLine{Gateway: g.Name, PublicKey: lock.Gateways[g.Name].PublicKey, Key: "known"}
+		if line.PublicKey.IsZero() {
+			line.Key, line.File = "found", store.Path(g.Name)
+			if _, err := store.Load(g.Name); errors.Is(err, identity.ErrMissing) {
+				line.Key = "made"
+			}
+			private, err := store.LoadOrMake(g.Name)
 			if err != nil {
 				return nil, err
-			}
-			if line.Key = "found"; made {
-				line.Key = "made"
 			}
 			line.PublicKey = private.Public()
 			if err := takeKey(lock, g.Name, line.PublicKey); err != nil {
@@ -98,28 +87,6 @@ func makeKeys(src *source, dir string) ([]keyLine, error) {
 		lines = append(lines, line)
 	}
 	return lines, nil
-}
-
-// keepKey returns the key in a file, and makes both where there is none.
-func keepKey(path string) (k key.Private, made bool, err error) {
-	data, err := files.ReadSecret(path, maxKeyFile)
-	switch {
-	case errors.Is(err, fs.ErrNotExist):
-		if k, err = key.NewPrivate(); err != nil {
-			return k, false, err
-		}
-		secret := k.Reveal()
-		if err := files.Create(path, []byte(base64.StdEncoding.EncodeToString(secret[:])+"\n"), 0o600); err != nil {
-			return k, false, unwritable("key file", err)
-		}
-		return k, true, nil
-	case err != nil:
-		return k, false, unreadable("key file", err)
-	}
-	if k, err = key.ParsePrivate(strings.TrimSpace(string(data))); err != nil {
-		return k, false, problem("RW6004", "key file "+path, err.Error(), "move it away; Ropeway never overwrites a key")
-	}
-	return k, false, nil
 }
 
 // takeKey notes the public key of a gateway. Two gateways never share one: WireGuard could not tell them apart.

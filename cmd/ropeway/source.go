@@ -152,8 +152,6 @@ func unwritable(what string, err error) diag.Problem {
 		hint = "move it away first; Ropeway never overwrites it"
 	case errors.Is(err, files.ErrLink), errors.Is(err, files.ErrNotRegular):
 		hint = "name a plain file or directory"
-	case errors.Is(err, files.ErrExposed):
-		hint = "make the directory yours alone: chmod 700"
 	}
 	return problem("RW6003", what, err.Error(), hint)
 }

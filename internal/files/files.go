@@ -33,23 +33,6 @@ func Read(path string, limit int64) ([]byte, error) {
 	return readOpen(f, path, limit)
 }
 
-// ReadSecret is Read for a file that must be its owner's alone: it returns ErrExposed where group or others have any right.
-func ReadSecret(path string, limit int64) ([]byte, error) {
-	f, err := open(path)
-	if err != nil {
-		return nil, err
-	}
-	defer f.Close()
-	info, err := f.Stat()
-	if err != nil {
-		return nil, fmt.Errorf("read %s: %w", path, err)
-	}
-	if info.Mode().Perm()&0o077 != 0 {
-		return nil, fmt.Errorf("read %s: %w", path, ErrExposed)
-	}
-	return readOpen(f, path, limit)
-}
-
 // open never blocks, so that a pipe without a writer cannot hold a command.
 func open(path string) (*os.File, error) {
 	f, err := os.OpenFile(path, os.O_RDONLY|unix.O_NOFOLLOW|unix.O_NONBLOCK, 0)

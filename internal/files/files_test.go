@@ -44,19 +44,6 @@ func TestReadTakesRegularFilesOnly(t *testing.T) {
 	}
 }
 
-func TestReadSecretRefusesWhatOthersMayRead(t *testing.T) {
-	dir := t.TempDir()
-	for mode, want := range map[os.FileMode]error{0o600: nil, 0o400: nil, 0o640: files.ErrExposed, 0o604: files.ErrExposed} {
-		path := write(t, filepath.Join(dir, mode.String()), "secret", mode)
-		if err := os.Chmod(path, mode); err != nil {
-			t.Fatal(err)
-		}
-		if _, err := files.ReadSecret(path, 100); !errors.Is(err, want) {
-			t.Errorf("%s: %v, want %v", mode, err, want)
-		}
-	}
-}
-
 func TestCreateNeverOverwrites(t *testing.T) {
 	dir := t.TempDir()
 	old := write(t, filepath.Join(dir, "old"), "old", 0o644)

@@ -1,6 +1,7 @@
-// Package identity keeps the private keys of a gateway: one file per device, made on the gateway, which never leave it.
+// Package identity keeps private keys in files: those of a gateway, one per device, made on the gateway, which never leave it; and
+// those that a person makes for gateways without an agent.
 //
-// A key file is DIR/NAME.key, of mode 0600, in a directory of mode 0700; both belong to the user that runs the agent. Anything
+// A key file is DIR/NAME.key, of mode 0600, in a directory of mode 0700; both belong to the user that runs the program. Anything
 // else is refused rather than mended: a key that others could read may have been read. Directory and file are opened without
 // following links, and what is checked is the open file that is then read. A new file appears under its name whole and on disk,
 // or not at all, and never takes the place of another.
@@ -20,6 +21,7 @@ import (
 	"golang.org/x/sys/unix"
 
 	"ropeway/internal/diag"
+	"ropeway/internal/fabric"
 	"ropeway/internal/key"
 )
 
@@ -33,22 +35,28 @@ const (
 // ErrMissing is returned by Load where there is no key yet. Test with errors.Is.
 var ErrMissing = errors.New("there is no private key yet")
 
-// device is what names a key: an interface of Ropeway's, so that a name can never leave the directory.
+// device is what an interface of Ropeway's is called.
 var device = regexp.MustCompile(`^rw[a-z0-9]{1,13}$`)
 
-// A Store is the directory of key files. The zero value is not usable.
-type Store struct{ dir string }
+// A Store is a directory of key files. The zero value is not usable.
+type Store struct {
+	dir   string
+	names func(string) bool // what may name a key: nothing that leaves the directory
+}
 
-// In returns the store below a state directory: STATE/keys. It touches nothing.
-func In(state string) Store { return Store{filepath.Join(state, "keys")} }
+// In returns the store of an agent's devices below a state directory: STATE/keys. It touches nothing.
+func In(state string) Store { return Store{filepath.Join(state, "keys"), device.MatchString} }
 
-// Path returns where the key of a device stands.
+// At returns the store of a person in a directory of his choice, where gateways name keys. It touches nothing.
+func At(dir string) Store { return Store{dir, fabric.ValidName} }
+
+// Path returns where a key stands.
 func (s Store) Path(name string) string { return filepath.Join(s.dir, name+".key") }
 
-// Load returns the key of a device, or ErrMissing.
+// Load returns the key of that name, or ErrMissing.
 func (s Store) Load(name string) (key.Private, error) {
-	if !device.MatchString(name) {
-		return key.Private{}, fmt.Errorf("load a private key: %s is not a device of Ropeway's", diag.Quote(name))
+	if !s.names(name) {
+		return key.Private{}, fmt.Errorf("load a private key: %s is no name for one", diag.Quote(name))
 	}
 	dir, err := s.open()
 	if errors.Is(err, fs.ErrNotExist) {
@@ -61,7 +69,7 @@ func (s Store) Load(name string) (key.Private, error) {
 	return s.load(dir, name)
 }
 
-// LoadOrMake returns the key of a device, and makes one where there is none. Two that do so at once get the same key.
+// LoadOrMake returns the key of that name, and makes one where there is none. Two that do so at once get the same key.
 func (s Store) LoadOrMake(name string) (key.Private, error) {
 	k, err := s.Load(name)
 	if !errors.Is(err, ErrMissing) {
@@ -188,9 +196,9 @@ func fill(f *os.File, k key.Private) error {
 
 func (s Store) problem(code diag.Code, path, what string, cause error) error {
 	hint := map[diag.Code]string{
-		codeExposed:  "make sure that nobody has read it, then: chown it to the agent's user, chmod 0700 the directory and 0600 the file",
+		codeExposed:  "make sure that nobody has read it, then: chown it to this user, chmod 0700 the directory and 0600 the file",
 		codeNotAKey:  "restore it from where it was kept, or move it away and have a new key made; a new key has to be made known to the fabric",
-		codeNoAccess: "check the state directory, its file system and the user that the agent runs as",
+		codeNoAccess: "check the directory, its file system and the user that this program runs as",
 	}[code]
 	p := diag.Problem{Code: code, Severity: diag.Error, Subject: "private key", Message: diag.Quote(path) + " " + what, Hint: hint}
 	if cause == nil {

@@ -113,3 +113,21 @@ func TestKilledAtAnyMoment(t *testing.T) {
 		t.Errorf("%d of %d packets were lost", lost, sent)
 	}
 }
+
+// TestDownAfterAKill: wherever the agent was killed while it came up, down leaves nothing that comes up later.
+func TestDownAfterAKill(t *testing.T) {
+	w := newWorld(t, 2)
+	a := w.gateways[0]
+	a.write(w.plan(1, 2))
+	before := a.picture(t)
+	for i := range 15 {
+		p := a.start()
+		time.Sleep(time.Duration(10+i*5) * time.Millisecond)
+		p.kill()
+		must(t, a.down())
+		eventually(t, 2*time.Second, "no process is left", func() bool { return len(a.processes()) == 0 })
+		if after := a.picture(t); after != before {
+			t.Fatalf("killed after %d ms; before:\n%s\nafter:\n%s", 10+i*5, before, after)
+		}
+	}
+}

@@ -2,6 +2,7 @@ package wireguard
 
 import (
 	"bytes"
+	"errors"
 	"fmt"
 	"net/netip"
 	"reflect"
@@ -13,9 +14,9 @@ import (
 	"github.com/tailscale/wireguard-go/device"
 )
 
-// inside reads single peers of a wireguard-go device. Its own get operation tells of all peers or none, which takes tens of
-// milliseconds where there are 10,000; reading back one change must not. The fields are not exported, so each is found by name and used
-// only where its type is the one expected; a version of wireguard-go that differs is asked the slow way.
+// inside reaches what a wireguard-go device keeps to itself of single peers. Its own get operation tells of all peers or none, which takes tens of
+// milliseconds where there are 10,000, and reading back one change must not; and the endpoint of a peer has no other door (see roamer). The fields are not
+// exported, so each is found by name and used only where its type is the one expected.
 type inside struct {
 	dev     *device.Device
 	allowed *device.AllowedIPs
@@ -30,12 +31,15 @@ type peerEndpoint struct {
 	clearSrcOnTx bool
 }
 
-// look returns nil where this version of wireguard-go is not as expected.
-func look(dev *device.Device) *inside {
+// errInside means that the version of wireguard-go was changed and this file was not.
+var errInside = errors.New("this wireguard-go is not the one that Ropeway knows")
+
+// look returns errInside where this version of wireguard-go is not as expected.
+func look(dev *device.Device) (*inside, error) {
 	in := &inside{dev: dev}
 	allowed := reflect.ValueOf(dev).Elem().FieldByName("allowedips")
 	if !allowed.IsValid() || allowed.Type() != reflect.TypeFor[device.AllowedIPs]() {
-		return nil
+		return nil, errInside
 	}
 	in.allowed = (*device.AllowedIPs)(unsafe.Pointer(allowed.UnsafeAddr()))
 
@@ -53,11 +57,20 @@ func look(dev *device.Device) *inside {
 	} {
 		field, ok := peer.FieldByName(f.name)
 		if !ok || !sameLayout(field.Type, f.want) {
-			return nil
+			return nil, errInside
 		}
 		*f.offset = field.Offset
 	}
-	return in
+	return in, nil
+}
+
+// endpointOf returns where the endpoint of a peer is kept, or nil where there is no such peer.
+func (in *inside) endpointOf(k device.NoisePublicKey) *peerEndpoint {
+	peer, ok := in.dev.LookupActivePeer(k)
+	if !ok {
+		return nil
+	}
+	return (*peerEndpoint)(unsafe.Add(unsafe.Pointer(peer), in.endpoint))
 }
 
 // sameLayout tells whether two types are the same, or structs of the same fields.
@@ -86,8 +99,8 @@ func (in *inside) describe(out *bytes.Buffer, k device.NoisePublicKey) {
 	appendHexKey(out, "public_key", k)
 	endpoint := (*peerEndpoint)(at(in.endpoint))
 	endpoint.Lock()
-	if endpoint.val != nil {
-		fmt.Fprintf(out, "endpoint=%s\n", endpoint.val.DstToString())
+	if e, ok := endpoint.val.(*conn.StdNetEndpoint); ok && e.AddrPort != nowhere {
+		fmt.Fprintf(out, "endpoint=%s\n", e.AddrPort)
 	}
 	endpoint.Unlock()
 	nano := (*atomic.Int64)(at(in.handshake)).Load()

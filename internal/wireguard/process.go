@@ -15,7 +15,6 @@ import (
 	"syscall"
 
 	"github.com/fsnotify/fsnotify"
-	"github.com/tailscale/wireguard-go/conn"
 	"github.com/tailscale/wireguard-go/device"
 	"github.com/tailscale/wireguard-go/tun"
 	"golang.org/x/sys/unix"
@@ -44,7 +43,7 @@ func RunDevice(ctx context.Context, name string, opts RunOptions) error {
 	defer stop()
 	debug.SetGCPercent(gcPercent)
 
-	dev, offload, err := newDevice(name, opts.Log)
+	dev, roamer, offload, err := newDevice(name, opts.Log)
 	if err != nil {
 		return fmt.Errorf("make the interface %s: %w", name, err)
 	}
@@ -62,7 +61,7 @@ func RunDevice(ctx context.Context, name string, opts RunOptions) error {
 	}
 	defer func() { _ = watch.Close() }()
 
-	s := newServer(dev, offload)
+	s := newServer(dev, roamer, offload)
 	served := make(chan struct{})
 	go func() { defer close(served); s.serve(listener.UnixListener) }()
 	opts.Log.Printf("forwarding; offload: %s", offload)
@@ -96,15 +95,20 @@ func wait(ctx context.Context, dev *device.Device, watch *fsnotify.Watcher, l *l
 
 // newDevice makes the interface and the device, and tells what the kernel takes and gives in large pieces. The memory of a device is that
 // of the packets in its queues; as long as the machine has CPUs is enough for them (so does wireguard-go's own command).
-func newDevice(name string, out *log.Logger) (*device.Device, string, error) {
+func newDevice(name string, out *log.Logger) (*device.Device, *roamer, string, error) {
 	t, err := tun.CreateTUN(name, device.DefaultMTU)
 	if err != nil {
-		return nil, "", err
+		return nil, nil, "", err
 	}
-	depth := runtime.NumCPU()
-	dev := device.NewDevice(t, conn.NewDefaultBind(), logger(out),
-		device.WithQueueInboundSize(depth), device.WithQueueOutboundSize(depth))
-	return dev, offload(t), nil
+	r, depth := newRoamer(), runtime.NumCPU()
+	dev := device.NewDevice(t, r, logger(out), device.WithQueueInboundSize(depth), device.WithQueueOutboundSize(depth))
+	in, err := look(dev)
+	if err != nil {
+		dev.Close()
+		return nil, nil, "", err
+	}
+	r.inside.Store(in)
+	return dev, r, offload(t), nil
 }
 
 // offload tells what is on: "tun" (TCP and UDP segments cross the TUN interface as one, IFF_VNET_HDR), "udp-send" (UDP_SEGMENT) and

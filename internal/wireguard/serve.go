@@ -23,7 +23,7 @@ import (
 // A server answers on the control socket of a userspace device.
 type server struct {
 	dev     *device.Device
-	inside  *inside // nil: this wireguard-go does not let itself be asked for single peers
+	roamer  *roamer
 	offload string
 
 	mu    sync.RWMutex // held for writing while the device is configured, so that a count belongs to the state it is read with
@@ -38,8 +38,8 @@ type server struct {
 }
 
 // newServer starts the count at the time, so that another process of the same name never repeats one.
-func newServer(dev *device.Device, offload string) *server {
-	s := &server{dev: dev, inside: look(dev), offload: offload, count: uint64(time.Now().UnixNano())}
+func newServer(dev *device.Device, r *roamer, offload string) *server {
+	s := &server{dev: dev, roamer: r, offload: offload, count: uint64(time.Now().UnixNano())}
 	s.open.all = map[net.Conn]struct{}{}
 	return s
 }
@@ -169,7 +169,7 @@ func (s *server) answer(out *bytes.Buffer, op, body string) error {
 	case opGet:
 		s.mu.RLock()
 		defer s.mu.RUnlock()
-		return s.dev.IpcGetOperation(out)
+		return s.get(out)
 	case opSet:
 		s.mu.Lock()
 		defer s.mu.Unlock()
@@ -178,7 +178,7 @@ func (s *server) answer(out *bytes.Buffer, op, body string) error {
 		s.mu.RLock()
 		defer s.mu.RUnlock()
 		fmt.Fprintf(out, "ropeway_count=%d\nropeway_offload=%s\n", s.count, s.offload)
-		return s.dev.IpcGetOperation(out)
+		return s.get(out)
 	case opStart:
 		return s.dev.Up()
 	}
@@ -188,10 +188,30 @@ func (s *server) answer(out *bytes.Buffer, op, body string) error {
 	return errUnknownOp
 }
 
+// get writes what the device says of itself.
+func (s *server) get(out *bytes.Buffer) error {
+	var all bytes.Buffer
+	err := s.dev.IpcGetOperation(&all)
+	out.Write(bytes.ReplaceAll(all.Bytes(), []byte(nowhereLine), nil))
+	return err
+}
+
 // set configures the device. The lock must be held. A configuration that fails may have done a part, and counts.
 func (s *server) set(body string) error {
 	s.count++
-	return s.dev.IpcSetOperation(strings.NewReader(body))
+	err := s.dev.IpcSetOperation(strings.NewReader(body))
+	for line := range strings.Lines(body) {
+		if value, ok := strings.CutPrefix(line, "public_key="); ok {
+			var k device.NoisePublicKey
+			if k.FromHex(strings.TrimSuffix(value, "\n")) == nil {
+				s.roamer.seat(k)
+			}
+		}
+	}
+	if strings.Contains(body, "replace_peers=") || strings.Contains(body, "private_key=") { // both remove peers without a name
+		s.roamer.seatAll()
+	}
+	return err
 }
 
 // change sets only where nobody else has since the count that the other end knows, and tells what became of the peers that it named. Without any it
@@ -212,15 +232,12 @@ func (s *server) change(out *bytes.Buffer, number, body string) error {
 		}
 	}
 	fmt.Fprintf(out, "ropeway_count=%d\n", s.count)
-	if s.inside == nil && len(named) > 0 {
-		return s.filter(out, named)
-	}
 	for value := range named {
 		var k device.NoisePublicKey
 		if err := k.FromHex(value); err != nil {
 			return unix.EINVAL
 		}
-		s.inside.describe(out, k)
+		s.roamer.inside.Load().describe(out, k)
 	}
 	return nil
 }
@@ -239,24 +256,6 @@ func peersIn(body string) (map[string]bool, error) {
 		}
 	}
 	return named, nil
-}
-
-// filter tells about some peers the slow way: out of what the device says of all.
-func (s *server) filter(out *bytes.Buffer, only map[string]bool) error {
-	var all bytes.Buffer
-	if err := s.dev.IpcGetOperation(&all); err != nil {
-		return err
-	}
-	wanted := false
-	for line := range strings.Lines(all.String()) {
-		if value, ok := strings.CutPrefix(line, "public_key="); ok {
-			wanted = only[strings.TrimSpace(value)]
-		}
-		if wanted {
-			out.WriteString(line)
-		}
-	}
-	return nil
 }
 
 // errno is how an error travels: as a negative number, as wireguard-go has it.

@@ -18,18 +18,18 @@ func Failures(p *plan.Fabric, facts Facts, in *intent.Fabric) []Failure {
 	l := newLosses(m, before)
 	w := m.world
 	var judges [workers]*judge
-	var notes [workers][]note
+	var tallies [workers]*tally
 	parallel(len(w.byPlace), func(worker, a int) {
 		if judges[worker] == nil {
-			judges[worker] = newJudge(m, w)
+			judges[worker], tallies[worker] = newJudge(m, w), l.newTally()
 		}
 		for b := range w.byPlace {
 			if a != b {
-				notes[worker] = l.places(judges[worker], int32(a), int32(b), notes[worker])
+				l.places(judges[worker], tallies[worker], int32(a), int32(b))
 			}
 		}
 	})
-	return l.write(slices.Concat(notes[:]...))
+	return l.write(tallies[:])
 }
 
 // losses are the things that can be lost, and the tests that hold while nothing is.
@@ -40,11 +40,14 @@ type losses struct {
 	holds set // tests
 }
 
-// A note says that the loss of a thing cuts what access promises between two places, or breaks a test.
-type note struct {
-	thing    int32
-	from, to int32 // places; nobody where it is about a test
-	test     int32
+// A tally is what the loss of each thing breaks, as far as one worker has seen.
+type tally struct {
+	cut   [][][2]int32 // pairs of places
+	tests []set        // nil where none
+}
+
+func (l *losses) newTally() *tally {
+	return &tally{make([][][2]int32, len(l.names)), make([]set, len(l.names))}
 }
 
 func newLosses(m *Model, before *Report) *losses {
@@ -76,8 +79,8 @@ func linkOf(a, b int32) [2]int32 { return [2]int32{min(a, b), max(a, b)} }
 
 func linkName(a, b string) string { return "link " + min(a, b) + " " + max(a, b) }
 
-// places notes what the pairs of two places cross, one way.
-func (l *losses) places(j *judge, from, to int32, notes []note) []note {
+// places tallies what the pairs of two places cross, one way.
+func (l *losses) places(j *judge, t *tally, from, to int32) {
 	w := j.w
 	for _, rowA := range w.byPlace[from] {
 		for _, rowB := range w.byPlace[to] {
@@ -96,65 +99,59 @@ func (l *losses) places(j *judge, from, to int32, notes []note) []note {
 					}
 				}
 			}
-			notes = l.crossed(j, promised, tests, note{from: from, to: to}, notes)
+			if promised || !tests.empty() {
+				l.crossed(j, t, promised, tests, [2]int32{from, to})
+			}
 		}
 	}
-	return notes
 }
 
-// crossed notes for everything on the ways walked last that its loss cuts a promise or breaks tests.
-func (l *losses) crossed(j *judge, promised bool, tests set, n note, notes []note) []note {
+// crossed tallies everything on the ways walked last.
+func (l *losses) crossed(j *judge, t *tally, promised bool, tests set, pair [2]int32) {
 	add := func(thing int32) {
-		if promised {
-			notes = append(notes, note{thing, n.from, n.to, nobody})
+		if list := t.cut[thing]; promised && (len(list) == 0 || list[len(list)-1] != pair) {
+			t.cut[thing] = append(list, pair)
 		}
-		for i := tests.firstOfBoth(tests, 0); i >= 0; i = tests.firstOfBoth(tests, i+1) {
-			notes = append(notes, note{thing, nobody, nobody, int32(i)})
-		}
-	}
-	if !promised && tests.empty() {
-		return notes
-	}
-	for i, h := range j.forward.hops {
-		add(h)
-		if i > 0 {
-			add(l.links[linkOf(j.forward.hops[i-1], h)])
+		if !tests.empty() {
+			if t.tests[thing] == nil {
+				t.tests[thing] = make(set, len(tests))
+			}
+			join(t.tests[thing], tests)
 		}
 	}
-	if j.forward.same(&j.backward) && len(j.forward.hops) < 4 { // the same links, too
-		return notes
-	}
-	for i, h := range j.backward.hops {
-		add(h)
-		if i > 0 {
-			add(l.links[linkOf(j.backward.hops[i-1], h)])
+	for _, way := range []*way{&j.forward, &j.backward} {
+		for i, h := range way.hops {
+			add(h)
+			if i > 0 {
+				add(l.links[linkOf(way.hops[i-1], h)])
+			}
 		}
 	}
-	return notes
 }
 
-// write sorts the notes by thing.
-func (l *losses) write(notes []note) []Failure {
-	slices.SortFunc(notes, func(a, b note) int {
-		return cmp.Or(cmp.Compare(a.thing, b.thing), cmp.Compare(a.from, b.from), cmp.Compare(a.to, b.to), cmp.Compare(a.test, b.test))
-	})
-	notes = slices.Compact(notes)
+// write joins what the workers have seen.
+func (l *losses) write(tallies []*tally) []Failure {
 	out := make([]Failure, len(l.names))
 	for i, name := range l.names {
-		out[i] = Failure{Lost: name, Broken: []string{}, Tests: []int{}}
-	}
-	for _, n := range notes {
-		f := &out[n.thing]
-		if n.test != nobody {
-			f.Tests = append(f.Tests, int(n.test)+1)
-		} else {
-			f.Broken = append(f.Broken, l.m.places[n.from].Name+" → "+l.m.places[n.to].Name)
+		f := Failure{Lost: name, Broken: []string{}, Tests: []int{}}
+		tests := make(set, len(l.holds))
+		for _, t := range tallies {
+			if t == nil {
+				continue
+			}
+			for _, pair := range t.cut[i] {
+				f.Broken = append(f.Broken, l.m.places[pair[0]].Name+" → "+l.m.places[pair[1]].Name)
+			}
+			join(tests, t.tests[i])
 		}
+		for n := tests.firstOfBoth(tests, 0); n >= 0; n = tests.firstOfBoth(tests, n+1) {
+			f.Tests = append(f.Tests, n+1)
+		}
+		slices.Sort(f.Broken)
+		f.Broken = slices.Compact(f.Broken)
+		out[i] = f
 	}
-	for i := range out {
-		slices.Sort(out[i].Broken)
-	}
-	gateways := len(l.m.gateways)
-	slices.SortStableFunc(out[gateways:], func(a, b Failure) int { return cmp.Compare(a.Lost, b.Lost) })
+	links := out[len(l.m.gateways):]
+	slices.SortFunc(links, func(a, b Failure) int { return cmp.Compare(a.Lost, b.Lost) })
 	return out
 }

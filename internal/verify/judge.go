@@ -76,7 +76,7 @@ func (j *judge) way(there, back *way, from, to *class) *verdict {
 	case endLoop:
 		v.flags |= circling
 	default:
-		if there.at != nobody && there.end != endDown && !v.admitted.empty() && v.flags&broken == 0 {
+		if there.met > 0 && !v.admitted.empty() && v.flags&broken == 0 {
 			v.flags |= vanishing
 		}
 	}

@@ -139,7 +139,7 @@ func damage(r *rand.Rand, p *plan.Fabric) {
 	}
 	d := &g.Devices[0]
 	place := pick(r, p.Places)
-	switch r.IntN(29) {
+	switch r.IntN(31) {
 	case 0, 1:
 		if route := anyRoute(r, g); route != nil {
 			route.Prefixes = without(r, route.Prefixes)
@@ -239,8 +239,10 @@ func damage(r *rand.Rand, p *plan.Fabric) {
 				reroute(r, p, g, x)
 			}
 		}
-	case 27, 28:
-		sideways(p, place, pick(r, p.Places))
+	case 27, 28, 29, 30:
+		for range 4 {
+			sideways(p, place, pick(r, p.Places))
+		}
 	}
 }
 

@@ -152,6 +152,9 @@ func (r *reporter) writePromise(p *diag.Problem, f *finding, trace *Trace, pair 
 	p.Message = fmt.Sprintf("access %d (%s → %s) promises %s %s, which %s: %s",
 		f.entry+1, entry.From.Text, entry.To.Text, pair, trace.Forward.Service, what, dropped(walk))
 	p.Hint = remedies[f.reason]
+	if f.answer && f.reason == Filtered {
+		p.Hint = "answers must come back by the gateways of the request: compile the plan again"
+	}
 	p.Position = entry.Position
 }
 

@@ -101,7 +101,7 @@ func (m *Model) sessionProblems(x *device) diag.List {
 	}
 	for i := range out {
 		if n := more[out[i].Code]; n > 0 {
-			out[i].Message += fmt.Sprintf("; the same with %d more", n)
+			out[i].Message += fmt.Sprintf("; the same with %d more of its peers", n)
 		}
 	}
 	return out
@@ -118,19 +118,19 @@ func (m *Model) peerProblems(x *device, k int) (out diag.List) {
 		return peer < self && s.far != nobody && s.back != 0 && seen(&m.devices[s.far].sessions[s.back-1])
 	}
 	if f, bad := faults[s.fault]; bad && !told(func(o *session) bool { return o.fault == s.fault }) {
-		add(diag.Code(f.code), diag.Error, fmt.Sprintf("gateway %s "+f.words, self, peer), f.hint)
+		add(diag.Code(f.code), diag.Error, fmt.Sprintf("%s "+f.words, self, peer), f.hint)
 	}
 	if s.seen&sightTooBig != 0 && !told(func(o *session) bool { return o.seen&sightTooBig != 0 }) {
 		real := m.facts.underlay(m.gateways[x.gateway].Place, m.placeName(s.far), p.Underlay)
-		add("RW3026", diag.Error, fmt.Sprintf("the MTU %d of its link to %s does not fit an underlay of %d bytes: packets of %d to %d bytes vanish",
+		add("RW3026", diag.Error, fmt.Sprintf("the MTU %d of the link to %s does not fit an underlay of %d bytes: packets of %d to %d bytes vanish",
 			p.MTU, peer, real, s.fits+1, p.MTU), "give the place or link its real underlay mtu, and compile the plan again")
 	}
 	if s.seen&sightWrongPort != 0 {
-		add("RW3024", diag.Error, fmt.Sprintf("it dials %s on port %d, where nobody listens; the session lives by the other end's calls alone",
+		add("RW3024", diag.Error, fmt.Sprintf("dials %s on port %d, where nobody listens; the session lives by the other end's calls alone",
 			peer, p.Endpoint.Port), "give the endpoint the listen port")
 	}
 	if s.seen&sightNoKeepalive != 0 {
-		add("RW3025", diag.Warning, fmt.Sprintf("it alone can dial %s and keeps nothing open: %s cannot reach it until it has something to say",
+		add("RW3025", diag.Warning, fmt.Sprintf("alone can dial %s and keeps nothing open: %s cannot reach it until it has something to say",
 			peer, peer), "give the peer a keepalive")
 	}
 	return out

@@ -32,8 +32,8 @@ func large(t *testing.T, p *plan.Gateway, peers, prefixes int) {
 		var list []netip.Prefix
 		for j := range prefixes {
 			var a [4]byte
-			binary.BigEndian.PutUint32(a[:], 11<<24|uint32(i*prefixes+j)<<8)
-			list = append(list, netip.PrefixFrom(netip.AddrFrom4(a), 24))
+			binary.BigEndian.PutUint32(a[:], 11<<24|uint32(i*prefixes+j)<<4)
+			list = append(list, netip.PrefixFrom(netip.AddrFrom4(a), 28))
 		}
 		p.Devices[0].Peers = append(p.Devices[0].Peers, &plan.Peer{Gateway: name, PublicKey: key.PublicFromBytes([32]byte(private.PublicKey().Bytes())),
 			Endpoint: fabric.Endpoint{Host: "192.0.2.200", Port: 51820}, AllowedIPs: list, MTU: 1440, Underlay: 1500, Overhead: 60})

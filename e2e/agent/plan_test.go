@@ -51,6 +51,8 @@ func TestBadPlans(t *testing.T) {
 	ownKey.Devices[0].Peers[0].PublicKey = a.key
 	twice := w.plan(1, 2, 3)
 	twice.Devices[0].Peers[1].PublicKey = b.key
+	shared := w.plan(1, 2, 3)
+	shared.Devices[0].Peers[1].AllowedIPs = shared.Devices[0].Peers[0].AllowedIPs
 	bare := w.plan(1, 2)
 	bare.Devices, bare.Routes = nil, nil
 
@@ -75,6 +77,7 @@ func TestBadPlans(t *testing.T) {
 		{"other key", "RW4005", encode(otherKey)},
 		{"own key as peer", "RW4008", encode(ownKey)},
 		{"one key twice", "RW4008", encode(twice)},
+		{"one prefix twice", "RW4008", encode(shared)},
 		{"no device", "RW4008", encode(bare)},
 	}
 	refusals := 0

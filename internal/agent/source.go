@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"io/fs"
+	"net/netip"
 	"os"
 	"path/filepath"
 	"time"
@@ -194,16 +195,28 @@ func (s *source) fitsDevice(d *plan.Device) error {
 	if !d.PublicKey.IsZero() && d.PublicKey != own {
 		return otherKey(d, own)
 	}
-	owners := map[key.Public]string{own: "this gateway"}
+	return s.consistent(d, own)
+}
+
+// consistent refuses a device of which two peers are one, or have one prefix: WireGuard gives it to the one that comes last, and
+// says nothing.
+func (s *source) consistent(d *plan.Device, own key.Public) error {
+	keys, prefixes := map[key.Public]string{own: "this gateway"}, map[netip.Prefix]string{}
 	for _, p := range d.Peers {
-		if p.PublicKey.IsZero() {
-			continue
-		}
-		if other, taken := owners[p.PublicKey]; taken {
+		if other, taken := keys[p.PublicKey]; taken {
 			return s.refuse(codePlanConflict, fmt.Sprintf("gives peer %s of device %s the key of %s", p.Gateway, d.Name, other),
 				"every gateway has a key of its own: run ropeway-gateway key on both, and compile again")
 		}
-		owners[p.PublicKey] = p.Gateway
+		if !p.PublicKey.IsZero() {
+			keys[p.PublicKey] = p.Gateway
+		}
+		for _, a := range p.AllowedIPs {
+			if other, taken := prefixes[a]; taken {
+				return s.refuse(codePlanConflict, fmt.Sprintf("gives prefix %s to two peers of device %s, %s and %s", a, d.Name, other, p.Gateway),
+					"compile it again; a compiler that writes such a plan has an error")
+			}
+			prefixes[a] = p.Gateway
+		}
 	}
 	return nil
 }

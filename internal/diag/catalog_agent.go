@@ -25,7 +25,7 @@ func agent() []Entry {
 			"A private key is 32 bytes in base64, on one line. The file was damaged, or cut.",
 			"Restore it, or move it away, have a new key made (ropeway-gateway key) and make that known to the fabric."},
 		{"RW4008", "The plan contradicts itself",
-			"It has no device, or two peers of a device share a key, or a peer has this gateway's own key. WireGuard would silently drop one of the two. The last good plan stays in force.",
+			"It has no device, or two peers of a device share a key or a prefix, or a peer has this gateway's own key. WireGuard would silently drop one of the two. The last good plan stays in force.",
 			"See that every gateway has a key of its own in the lock file (ropeway keys add), and compile again."},
 		{"RW4009", "The plan cannot be kept",
 			"A plan is put into the state directory before anything of it is applied; otherwise a restart could bring back an older one. That failed. The plan before it stays in force.",

@@ -23,7 +23,7 @@ const (
 	batchBytes    = 256 << 10
 	sendBuffer    = 1 << 20
 	receiveBuffer = 4 << 20
-	readBuffer    = 64 << 10 // a dump comes in pieces of at most 32 KiB
+	readBuffer    = 32 << 10 // a dump comes in pieces of at most 32 KiB
 )
 
 // A Conn is a rtnetlink socket of the network namespace that the calling thread was in when it was opened. It is for one goroutine.

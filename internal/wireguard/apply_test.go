@@ -143,12 +143,8 @@ func (e *end) pid() int {
 		e.t.Fatal(err)
 	}
 	defer func() { _ = s.close() }()
-	raw, err := s.conn.SyscallConn()
+	cred, err := unix.GetsockoptUcred(s.fd, unix.SOL_SOCKET, unix.SO_PEERCRED)
 	if err != nil {
-		e.t.Fatal(err)
-	}
-	var cred *unix.Ucred
-	if err := raw.Control(func(fd uintptr) { cred, err = unix.GetsockoptUcred(int(fd), unix.SOL_SOCKET, unix.SO_PEERCRED) }); err != nil || cred == nil {
 		e.t.Fatal(err)
 	}
 	return int(cred.Pid)

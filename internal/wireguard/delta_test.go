@@ -26,8 +26,8 @@ func TestManyPlansOneAfterTheOther(t *testing.T) {
 	e := newEnd(t, nstest.Enter(t), 1)
 	seed := time.Now().UnixNano()
 	r := rand.New(rand.NewPCG(uint64(seed), 0))
-	all := manyPeers(t, 40)
-	spare := manyPeers(t, 80)
+	all := manyPeers(40)
+	spare := manyPeers(80)
 	e.device.Peers = slices.Clone(all)
 	deltas := 0
 	for round := range 150 {

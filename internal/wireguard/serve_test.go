@@ -4,6 +4,7 @@ import (
 	"bufio"
 	"bytes"
 	"encoding/hex"
+	"errors"
 	"fmt"
 	"log"
 	"net"
@@ -13,6 +14,7 @@ import (
 
 	"github.com/tailscale/wireguard-go/device"
 	"github.com/tailscale/wireguard-go/tun/tuntest"
+	"golang.org/x/sys/unix"
 
 	"ropeway/internal/key"
 )
@@ -174,7 +176,12 @@ func FuzzServer(f *testing.F) {
 func FuzzAnswer(f *testing.F) {
 	f.Add("public_key=" + strings.Repeat("01", key.Size) + "\nallowed_ip=10.0.0.0/8\nerrno=0\n\n")
 	f.Fuzz(func(t *testing.T, answer string) {
-		s := &socket{conn: discard(t), r: bufio.NewReaderSize(strings.NewReader(answer), 64<<10)}
+		pair, err := unix.Socketpair(unix.AF_UNIX, unix.SOCK_STREAM|unix.SOCK_CLOEXEC, 0)
+		if err != nil {
+			t.Fatal(err)
+		}
+		defer func() { _ = errors.Join(unix.Close(pair[0]), unix.Close(pair[1])) }()
+		s := &socket{fd: pair[0], r: bufio.NewReaderSize(strings.NewReader(answer), 16<<10)}
 		if st, err := s.ask([]byte("get=1\n\n")); err == nil {
 			for _, p := range st.Peers {
 				for _, a := range p.AllowedIPs {
@@ -185,20 +192,4 @@ func FuzzAnswer(f *testing.F) {
 			}
 		}
 	})
-}
-
-// discard is a socket whose other end reads nothing and has room.
-func discard(t *testing.T) *net.UnixConn {
-	t.Helper()
-	addr := &net.UnixAddr{Name: "@" + fmt.Sprintf("ropeway-%d", time.Now().UnixNano()), Net: "unixgram"}
-	server, err := net.ListenUnixgram("unixgram", addr)
-	if err != nil {
-		t.Fatal(err)
-	}
-	client, err := net.DialUnix("unixgram", nil, addr)
-	if err != nil {
-		t.Fatal(err)
-	}
-	t.Cleanup(func() { _ = client.Close(); _ = server.Close() })
-	return client
 }

@@ -9,13 +9,15 @@ import (
 	"errors"
 	"fmt"
 	"io"
-	"net"
 	"net/netip"
+	"os"
 	"path/filepath"
 	"slices"
 	"strconv"
 	"syscall"
 	"time"
+
+	"golang.org/x/sys/unix"
 
 	"ropeway/internal/key"
 )
@@ -30,12 +32,13 @@ const (
 	opChange = "ropeway_change=" // then the count, and on further lines what set takes about peers; answered by count and what get says of those peers
 )
 
-// deadline bounds one conversation with a device. Configuring 10,000 peers takes about 3 s on a busy machine.
-const deadline = 60 * time.Second
+// deadline bounds one conversation with a device. The longest are to read 2^16 peers, half a second, and to configure 256, 50 ms.
+const deadline = 10 * time.Second
 
-// A socket is the control of a userspace device.
+// A socket is the control of a userspace device. It blocks its thread while it waits: what it waits for takes a fraction of a millisecond, and the
+// detour through the runtime's poller as long again.
 type socket struct {
-	conn  *net.UnixConn
+	fd    int
 	r     *bufio.Reader
 	stock bool // it does not know our own operations
 	path  string
@@ -47,18 +50,66 @@ func openSocket(ctx context.Context, dir, name string) (*socket, error) {
 	return s, s.dial(ctx)
 }
 
-func (s *socket) dial(ctx context.Context) error {
-	var d net.Dialer
-	conn, err := d.DialContext(ctx, "unix", s.path)
+func (s *socket) dial(ctx context.Context) (err error) {
+	if err := ctx.Err(); err != nil {
+		return err
+	}
+	if s.fd, err = unix.Socket(unix.AF_UNIX, unix.SOCK_STREAM|unix.SOCK_CLOEXEC, 0); err != nil {
+		return fmt.Errorf("open a socket: %w", err)
+	}
+	limit := deadline
+	if until, ok := ctx.Deadline(); ok {
+		limit = max(min(limit, time.Until(until)), time.Millisecond) // 0 would mean for ever
+	}
+	wait := unix.NsecToTimeval(limit.Nanoseconds())
+	err = errors.Join(
+		unix.SetsockoptTimeval(s.fd, unix.SOL_SOCKET, unix.SO_RCVTIMEO, &wait),
+		unix.SetsockoptTimeval(s.fd, unix.SOL_SOCKET, unix.SO_SNDTIMEO, &wait), // connect minds it too
+	)
+	if err == nil {
+		err = unix.Connect(s.fd, &unix.SockaddrUnix{Name: s.path})
+	}
 	if err != nil {
-		return fmt.Errorf("connect to the device's socket: %w", err)
+		_ = unix.Close(s.fd)
+		return fmt.Errorf("connect to the device's socket: %w", late(err))
 	}
-	s.conn, s.r = conn.(*net.UnixConn), bufio.NewReaderSize(conn, 64<<10)
-	until, ok := ctx.Deadline()
-	if limit := time.Now().Add(deadline); !ok || until.After(limit) {
-		until = limit
+	s.r = bufio.NewReaderSize(s, 16<<10)
+	return nil
+}
+
+// late says what it means that a call on a socket with a time limit would have to wait on.
+func late(err error) error {
+	if errors.Is(err, unix.EAGAIN) || errors.Is(err, unix.EINPROGRESS) {
+		return fmt.Errorf("the device does not answer: %w", os.ErrDeadlineExceeded)
 	}
-	return s.conn.SetDeadline(until)
+	return err
+}
+
+// Read implements io.Reader.
+func (s *socket) Read(b []byte) (int, error) {
+	for {
+		n, err := unix.Read(s.fd, b)
+		switch {
+		case errors.Is(err, unix.EINTR):
+		case errors.Is(err, unix.ECONNRESET), err == nil && n == 0:
+			return 0, io.EOF
+		case err != nil:
+			return 0, late(err)
+		default:
+			return n, nil
+		}
+	}
+}
+
+func (s *socket) send(b []byte) error {
+	for len(b) > 0 {
+		n, err := unix.SendmsgN(s.fd, b, nil, nil, unix.MSG_NOSIGNAL)
+		if err != nil && !errors.Is(err, unix.EINTR) {
+			return late(err)
+		}
+		b = b[max(n, 0):]
+	}
+	return nil
 }
 
 // nobodyListens tells an error of openSocket that means that there is no device.
@@ -66,11 +117,11 @@ func nobodyListens(err error) bool {
 	return errors.Is(err, syscall.ENOENT) || errors.Is(err, syscall.ECONNREFUSED)
 }
 
-func (s *socket) close() error { return s.conn.Close() }
+func (s *socket) close() error { return unix.Close(s.fd) }
 
 // call sends one operation and hands every line of the answer on. The answer ends with errno and a blank line.
 func (s *socket) call(request []byte, each func(name, value []byte) error) error {
-	if _, err := s.conn.Write(request); err != nil {
+	if err := s.send(request); err != nil {
 		return fmt.Errorf("write to the device's socket: %w", err)
 	}
 	var failed error
@@ -110,7 +161,7 @@ func (s *socket) read() (status, error) {
 			return st, err
 		}
 		s.stock = true // it ended the connection: start again
-		_ = s.conn.Close()
+		_ = s.close()
 		if err := s.dial(context.Background()); err != nil {
 			return status{}, err
 		}

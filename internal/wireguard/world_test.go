@@ -19,10 +19,17 @@ import (
 	"ropeway/internal/plan"
 )
 
-// TestMain lets the test binary be the process of a device: "device SOCKETDIR NAME".
+// TestMain lets the test binary be the process of a device, "device SOCKETDIR NAME", and one side of a benchmark, "turns DIR".
 func TestMain(m *testing.M) {
 	if len(os.Args) == 4 && os.Args[1] == "device" {
 		if err := RunDevice(context.Background(), os.Args[3], RunOptions{SocketDir: os.Args[2]}); err != nil {
+			fmt.Fprintln(os.Stderr, err)
+			os.Exit(1)
+		}
+		os.Exit(0)
+	}
+	if len(os.Args) == 3 && os.Args[1] == "turns" {
+		if err := takeTurns(os.Args[2]); err != nil {
 			fmt.Fprintln(os.Stderr, err)
 			os.Exit(1)
 		}

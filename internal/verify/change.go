@@ -191,7 +191,7 @@ func (g *gateway) words(number int) words {
 }
 
 // put carries an edit out in the lists: the overlay of the table takes what the lists themselves cannot.
-func (m *Model) put(e edit, lists []listID) {
+func (m *Model) put(e edit) {
 	o := m.changes[e.column]
 	if o == nil {
 		o = &overlay{}

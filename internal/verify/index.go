@@ -90,6 +90,7 @@ func (m *Model) placeOf(name string) int32 {
 
 func (m *Model) indexPlace(p *place, number int32) {
 	p.own = m.routing(p.Prefixes, forOwn)
+	p.routes, p.via = make([]listID, 0, len(p.Routes)), make([]int32, 0, len(p.Routes))
 	for _, r := range p.Routes {
 		if r == nil {
 			r = &plan.RouterRoute{}

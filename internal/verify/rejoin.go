@@ -65,7 +65,7 @@ func (w *world) dropRow(row int32) {
 }
 
 // rejoin gives the atoms of a row to another row of the place that is like it, if there is one. Both must have been judged.
-func (w *world) rejoin(m *Model, row int32) {
+func (w *world) rejoin(row int32) {
 	owner := w.rowOwner[row]
 	if owner == nobody || w.rowAtoms[row] == 0 {
 		return

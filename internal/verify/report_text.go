@@ -130,7 +130,7 @@ func (r *reporter) write(f *finding) diag.Problem {
 		p.Message = fmt.Sprintf("%s goes by %s and comes back by %s", pair, route(trace.Forward.Gateways), route(trace.Return.Gateways))
 		p.Hint = "answers that do not cross the gateways of the request are dropped there, unless a rule lets them pass as new"
 	case "RW3015":
-		r.writeTight(&p, f, trace, pair)
+		r.writeTight(&p, f, pair)
 	}
 	switch {
 	case f.folded > 0:
@@ -170,7 +170,7 @@ var remedies = map[Reason]string{
 	GatewayDown: "bring the gateway up, or let the router use another one",
 }
 
-func (r *reporter) writeTight(p *diag.Problem, f *finding, trace *Trace, pair string) {
+func (r *reporter) writeTight(p *diag.Problem, f *finding, pair string) {
 	at, next := r.m.gateways[f.at].Name, "the next gateway"
 	if f.toward != nobody {
 		next = r.m.gateways[f.toward].Name

@@ -42,10 +42,12 @@ const (
 
 // connect works out the sessions of every device.
 func (m *Model) connect() {
+	for i := range m.devices {
+		m.devices[i].sessions = make([]session, len(m.devices[i].allowed))
+	}
 	repeated := make([]map[int]bool, len(m.devices))
 	parallel(len(m.devices), func(_, i int) {
 		x := &m.devices[i]
-		x.sessions = make([]session, len(x.allowed))
 		repeated[i] = repeatedKeys(x)
 		guess := int32(0)
 		for k := range x.sessions {
@@ -55,7 +57,11 @@ func (m *Model) connect() {
 				continue
 			}
 			guess = m.named(p.Gateway, guess+1)
-			x.sessions[k] = m.session(int32(i), k, guess)
+			if y := m.mutual(int32(i), k, guess); y == nobody {
+				x.sessions[k] = m.session(int32(i), k, guess)
+			} else if y > int32(i) {
+				m.both(int32(i), k, y)
+			}
 		}
 	})
 	for i, dup := range repeated {
@@ -63,6 +69,41 @@ func (m *Model) connect() {
 			m.repeat(&m.devices[i], k)
 		}
 	}
+}
+
+// mutual returns the device that a peer of device x must be, where it cannot be another: both gateways have one device, and each names
+// the other. Such sessions are worked out once for both ends. Otherwise it returns nobody.
+func (m *Model) mutual(x int32, k int, named int32) int32 {
+	d := &m.devices[x]
+	if named == nobody || named == d.gateway || int(d.toward[named]) != k+1 {
+		return nobody
+	}
+	far := m.gateways[named].devices
+	if len(far) != 1 || len(m.gateways[d.gateway].devices) != 1 || m.devices[far[0]].toward[d.gateway] == 0 {
+		return nobody
+	}
+	return far[0]
+}
+
+// both works out the two ends of a session.
+func (m *Model) both(x int32, k int, y int32) {
+	d, far := &m.devices[x], &m.devices[y]
+	back := far.toward[d.gateway]
+	p, q := d.Peers[k], far.Peers[back-1]
+	here, there := m.match(d, p, far, q), m.match(far, q, d, p)
+	here.far, here.back = y, back
+	there.far, there.back = x, uint16(k+1)
+	if !p.PublicKey.IsZero() && p.PublicKey == d.PublicKey {
+		here = session{far: nobody, fault: ownKey}
+	} else if here.fault == noFault {
+		here.fault = m.outage(d.gateway, far.gateway)
+	}
+	if !q.PublicKey.IsZero() && q.PublicKey == far.PublicKey {
+		there = session{far: nobody, fault: ownKey}
+	} else if there.fault == noFault {
+		there.fault = m.outage(far.gateway, d.gateway)
+	}
+	d.sessions[k], far.sessions[back-1] = here, there
 }
 
 // repeat says that a peer does not exist, to it and to its other end.

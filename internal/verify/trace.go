@@ -167,7 +167,7 @@ func (t *tracer) send(g *gateway, group group) (int32, bool) {
 		return t.drop(g.Name, TooBig, "the path to %s carries packets of %d bytes at most, the plan assumed %d; %s", name, s.fits, p.MTU, t.m.told())
 	}
 	t.hop.Decision = "forward"
-	return t.receive(group.device, s, g.Name)
+	return t.receive(s, g.Name)
 }
 
 // told says what a sender hears of a packet that is too big for the underlay.
@@ -186,7 +186,7 @@ func (t *tracer) narrow(route, fits int) {
 }
 
 // receive takes the packet out of the device at the other end, if its source is one that the sender may have.
-func (t *tracer) receive(from int32, s session, sender string) (int32, bool) {
+func (t *tracer) receive(s session, sender string) (int32, bool) {
 	y := &t.m.devices[s.far]
 	next := y.gateway
 	name := t.m.gateways[next].Name

@@ -37,7 +37,7 @@ func (m *Model) Update(c Change) (Effect, error) {
 	if int(e.column) >= len(m.gateways) {
 		lists = m.devices[int(e.column)-len(m.gateways)].allowed
 	}
-	m.put(e, lists)
+	m.put(e)
 	w.align(e)
 	m.recount(e, lists)
 	judged := 0
@@ -46,7 +46,7 @@ func (m *Model) Update(c Change) (Effect, error) {
 		judged += w.rejudge(m, e, row)
 	}
 	for _, row := range rows {
-		w.rejoin(m, row)
+		w.rejoin(row)
 	}
 	w.stats.Rules = m.rules
 	ok := w.severe == 0 && len(m.repeated) == 0 && w.partings == 0 && w.live.sound

@@ -60,5 +60,8 @@ func proof() []Entry {
 		{"RW3032", "A prefix is routed twice",
 			"A table has two routes for one prefix; the later takes the place of the earlier.",
 			"Compile the plan again."},
+		{"RW3033", "A name in the plan is unknown or given twice",
+			"Gateways and places find each other by their names. A gateway whose place the plan does not have serves nobody, and of two with one name only one is found.",
+			"Compile the plan again."},
 	}
 }

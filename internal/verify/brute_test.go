@@ -321,3 +321,46 @@ func promises(in *intent.Fabric, p *plan.Fabric, facts Facts) map[string]int {
 	}
 	return out
 }
+
+// TestNullsAndNonsense: whatever is in a plan, New and Check find something to say and do not fall over.
+func TestNullsAndNonsense(t *testing.T) {
+	in, whole, _, _ := randomCase(t, 3)
+	in.Tests = nil
+	if r := New(whole, Facts{}).Check(in); !r.OK {
+		t.Fatal(r.Problems)
+	}
+	harmless := map[string]bool{"null gateway": true, "null place": true, "null router route": true, "null route": true, "no prefix": true} // of a standby gateway
+	spoil := map[string]func(p *plan.Fabric){
+		"null gateway":      func(p *plan.Fabric) { p.Gateways = append(p.Gateways, nil) },
+		"null place":        func(p *plan.Fabric) { p.Places = append(p.Places, nil) },
+		"null peer":         func(p *plan.Fabric) { p.Gateways[0].Devices[0].Peers[0] = nil },
+		"null route":        func(p *plan.Fabric) { p.Gateways[0].Routes[0] = nil },
+		"null router route": func(p *plan.Fabric) { p.Places[0].Routes = append(p.Places[0].Routes, nil) },
+		"no devices":        func(p *plan.Fabric) { p.Gateways[0].Devices = nil },
+		"no places":         func(p *plan.Fabric) { p.Places = nil },
+		"no gateways":       func(p *plan.Fabric) { p.Gateways = nil },
+		"unknown place":     func(p *plan.Fabric) { p.Gateways[0].Place = "nowhere" },
+		"no prefix":         func(p *plan.Fabric) { p.Gateways[0].Routes[0].Prefixes = []netip.Prefix{{}} },
+		"host bits": func(p *plan.Fabric) {
+			p.Gateways[0].Routes[0].Prefixes = []netip.Prefix{netip.MustParsePrefix("10.1.2.3/8")}
+		},
+		"absurd sizes": func(p *plan.Fabric) {
+			p.Gateways[0].Devices[0].MTU, p.Gateways[0].Routes[0].MTU, p.Gateways[0].Devices[0].Peers[0].Underlay = -1, 1<<40, -1<<40
+		},
+		"gateways of one name": func(p *plan.Fabric) { p.Gateways = append(p.Gateways, p.Gateways[0]) },
+		"places of one name":   func(p *plan.Fabric) { p.Places = append(p.Places, p.Places[0]) },
+	}
+	for name, f := range spoil {
+		t.Run(name, func(t *testing.T) {
+			p := clone(t, whole)
+			f(p)
+			m := New(p, Facts{})
+			r := m.Check(in)
+			if r.OK != harmless[name] {
+				t.Errorf("proven: %v, %v", r.OK, r.Problems)
+			}
+			m.Trace(Packet{Source: netip.MustParseAddr("10.0.0.1"), Destination: netip.MustParseAddr("10.1.0.1")}, true)
+			Failures(p, Facts{}, in)
+		})
+	}
+}

@@ -3,6 +3,7 @@ package verify
 import (
 	"net/netip"
 
+	"ropeway/internal/diag"
 	"ropeway/internal/plan"
 )
 
@@ -53,18 +54,29 @@ const most = 1<<16 - 3
 // index resolves every name of a plan.
 func (m *Model) index() {
 	for _, p := range m.plan.Places {
-		if p != nil {
-			m.placeNumbers[p.Name] = int32(len(m.places))
-			m.places = append(m.places, place{Place: p})
+		if p == nil {
+			continue
 		}
+		if _, again := m.placeNumbers[p.Name]; again {
+			m.structural(nameProblem("place", p.Name, "the plan has another place of this name"))
+		}
+		m.placeNumbers[p.Name] = int32(len(m.places))
+		m.places = append(m.places, place{Place: p})
 	}
 	for _, g := range m.plan.Gateways {
 		if g == nil {
 			continue
 		}
 		n := int32(len(m.gateways))
-		m.numbers[g.Name] = n
+		if _, again := m.numbers[g.Name]; again {
+			m.structural(nameProblem("gateway", g.Name, "the plan has another gateway of this name"))
+		} else {
+			m.numbers[g.Name] = n
+		}
 		at := m.placeOf(g.Place)
+		if at == nobody {
+			m.structural(nameProblem("gateway", g.Name, "its place "+diag.Quote(g.Place)+" is not in the plan"))
+		}
 		m.gateways = append(m.gateways, gateway{Gateway: g, place: at, down: m.facts.down[g.Name]})
 		if at != nobody {
 			m.places[at].gateways = append(m.places[at].gateways, n)
@@ -93,7 +105,8 @@ func (m *Model) indexPlace(p *place, number int32) {
 	p.routes, p.via = make([]listID, 0, len(p.Routes)), make([]int32, 0, len(p.Routes))
 	for _, r := range p.Routes {
 		if r == nil {
-			r = &plan.RouterRoute{}
+			p.routes, p.via = append(p.routes, 0), append(p.via, nobody)
+			continue
 		}
 		via, known := m.numbers[r.Gateway]
 		if !known || m.gateways[via].place != number {

@@ -139,7 +139,7 @@ func damage(r *rand.Rand, p *plan.Fabric) {
 	}
 	d := &g.Devices[0]
 	place := pick(r, p.Places)
-	switch r.IntN(31) {
+	switch r.IntN(33) {
 	case 0, 1:
 		if route := anyRoute(r, g); route != nil {
 			route.Prefixes = without(r, route.Prefixes)
@@ -239,9 +239,37 @@ func damage(r *rand.Rand, p *plan.Fabric) {
 				reroute(r, p, g, x)
 			}
 		}
+	case 31, 32:
+		secondDevice(p, g)
 	case 27, 28, 29, 30:
 		for range 4 {
 			sideways(p, place, pick(r, p.Places))
+		}
+	}
+}
+
+// secondDevice moves the last peer of a gateway to a device of its own, on another port.
+func secondDevice(p *plan.Fabric, g *plan.Gateway) {
+	d := &g.Devices[0]
+	if len(g.Devices) > 1 || len(d.Peers) < 2 {
+		return
+	}
+	last := len(d.Peers) - 1
+	moved := d.Peers[last]
+	d.Peers = d.Peers[:last]
+	g.Devices = append(g.Devices, plan.Device{Name: "rw1", ListenPort: 6000, MTU: d.MTU - 16, Addresses: d.Addresses, Peers: []*plan.Peer{moved}})
+	for _, x := range g.Routes {
+		if x.Peer == moved.Gateway {
+			x.Device = "rw1"
+		}
+	}
+	if far := p.Gateway(moved.Gateway); far != nil {
+		for _, d := range far.Devices {
+			for _, q := range d.Peers {
+				if q.Gateway == g.Name && !q.Endpoint.IsZero() {
+					q.Endpoint.Port = 6000
+				}
+			}
 		}
 	}
 }

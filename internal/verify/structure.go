@@ -21,6 +21,12 @@ func routerProblem(p *plan.Place, gateway string) diag.Problem {
 	}
 }
 
+func nameProblem(kind, name, message string) diag.Problem {
+	return diag.Problem{
+		Code: "RW3033", Severity: diag.Error, Subject: kind + " " + diag.Quote(name), Message: message, Hint: "compile the plan again",
+	}
+}
+
 func tooLarge(g *plan.Gateway, what string, n int) diag.Problem {
 	return diag.Problem{
 		Code: "RW3029", Severity: diag.Error, Subject: "gateway " + g.Name,

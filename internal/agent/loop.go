@@ -12,6 +12,7 @@ import (
 const (
 	pollEvery = time.Second           // where no event tells of a change; repairs are promised within 2 s
 	settle    = 50 * time.Millisecond // events come in bursts: a pass waits for the end of one
+	restMost  = time.Second / 2       // events wait for this at most
 	restRatio = 4                     // looking for nothing takes a fifth of a processor at most, however large the plan
 	applyMost = 30 * time.Second      // a pass that takes longer is given up; the next goes on from there
 )
@@ -33,7 +34,7 @@ func (a *Agent) loop(ctx context.Context, wake <-chan struct{}) {
 		if !changed {
 			idle = took
 		}
-		rest := max(settle, took) // a storm of events takes half of a processor at most
+		rest := max(settle, min(took, restMost)) // a storm of events does not take all of a processor
 		if !sleep(ctx, rest) {
 			return
 		}

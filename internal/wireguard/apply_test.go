@@ -18,6 +18,7 @@ import (
 	"ropeway/internal/key"
 	"ropeway/internal/nstest"
 	"ropeway/internal/plan"
+	"ropeway/internal/rtnl"
 )
 
 // strings of changes, for comparison.
@@ -50,15 +51,27 @@ func TestTunnelCarriesPackets(t *testing.T) {
 		t.Errorf("a second Apply changed something: %v", again)
 	}
 	d := a.observe()
-	if d.Offload != "tun udp-send udp-receive" {
-		t.Errorf("offload is %q, want all", d.Offload)
+	if d.Backend != tested() {
+		t.Errorf("the backend is %s", d.Backend)
 	}
 	if d.Peers[0].LastHandshake.IsZero() || d.Peers[0].Received == 0 || d.Peers[0].Stale {
 		t.Errorf("the session does not show: %+v", d.Peers[0])
 	}
+}
+
+func TestProcess(t *testing.T) {
+	userspaceOnly(t)
+	a, _ := pair(t)
+	a.apply()
+	if got := a.observe().Offload; got != "tun udp-send udp-receive" {
+		t.Errorf("offload is %q, want all", got)
+	}
 	info, err := os.Stat(filepath.Join(a.opts.SocketDir, "rw0.sock"))
 	if err != nil || info.Mode().Perm() != 0o600 {
 		t.Errorf("control socket: %v %v, want mode 0600", info.Mode(), err)
+	}
+	if sid, err := unix.Getsid(a.pid()); err != nil || sid != a.pid() {
+		t.Errorf("session %d of process %d: %v", sid, a.pid(), err)
 	}
 }
 
@@ -92,6 +105,9 @@ func TestDrift(t *testing.T) {
 		"nothing (no drift)": func() {},
 	} {
 		t.Run(name, func(t *testing.T) {
+			if strings.Contains(name, "process") || strings.Contains(name, "socket") {
+				userspaceOnly(t)
+			}
 			damage()
 			changes := a.apply()
 			if len(changes) == 0 != strings.HasPrefix(name, "nothing") {
@@ -111,13 +127,17 @@ func TestDrift(t *testing.T) {
 // write configures the device behind the client's back.
 func (e *end) write(c config) {
 	e.t.Helper()
-	s, err := openSocket(context.Background(), e.opts.SocketDir, "rw0")
-	if err == nil {
-		err = errors.Join(s.write(c), s.close())
-	}
-	if err != nil {
-		e.t.Fatal(err)
-	}
+	e.link(func(l netlink.Link) error {
+		kind := l.Type()
+		if kind == "tuntap" {
+			kind = "tun"
+		}
+		ctl, _, err := e.client.open(context.Background(), link{Link: rtnl.Link{Name: "rw0", Kind: kind}})
+		if err != nil {
+			return err
+		}
+		return errors.Join(ctl.write(c), ctl.close())
+	})
 }
 
 func (e *end) set(s ...section) { e.t.Helper(); e.write(config{Peers: s}) }
@@ -184,13 +204,13 @@ func TestAdoption(t *testing.T) {
 	if _, ok := reaches(conn, 5*time.Second); !ok {
 		t.Fatal("no packet came back")
 	}
-	pid, handshake := a.pid(), a.observe().Peers[0].LastHandshake
+	handshake := a.observe().Peers[0].LastHandshake
 	a.client = New(a.opts)
 	if changes := a.apply(); len(changes) > 0 {
 		t.Errorf("the second client changed something: %v", changes)
 	}
-	if d := a.observe(); a.pid() != pid || !d.Peers[0].LastHandshake.Equal(handshake) {
-		t.Error("the process or its session is another one")
+	if d := a.observe(); !d.Peers[0].LastHandshake.Equal(handshake) {
+		t.Error("the session is another one")
 	}
 	if took, ok := reaches(conn, time.Second); !ok || took > 50*time.Millisecond {
 		t.Errorf("a packet was lost: %v %v", took, ok)
@@ -213,7 +233,11 @@ func TestRestartBeginsHandshakes(t *testing.T) {
 			if _, ok := reaches(conn, 5*time.Second); !ok {
 				t.Fatal("no packet came back")
 			}
-			a.kill()
+			if tested() == Userspace {
+				a.kill()
+			} else {
+				a.link(netlink.LinkDel)
+			}
 			start := time.Now()
 			a.apply()
 			up := time.Since(start)
@@ -376,6 +400,7 @@ func TestPortInUse(t *testing.T) {
 
 // TestWgReadsUs has the reference tool read and change a device.
 func TestWgReadsUs(t *testing.T) {
+	userspaceOnly(t)
 	if _, err := exec.LookPath("wg"); err != nil {
 		t.Skip("wg is not installed")
 	}

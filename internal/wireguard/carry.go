@@ -34,6 +34,9 @@ func (j *job) carryOut(ctx context.Context, changes []Change, found *Device) ([]
 		default:
 			err = changeLink(j.link.Index, c)
 			started = started || c.Op == SetUp
+			if c.Op == SetUp && errors.Is(err, syscall.EADDRINUSE) { // the kernel's device binds its port now
+				err = fmt.Errorf("listen on UDP port %d: %w", j.want.ListenPort, err)
+			}
 		}
 		if err != nil {
 			return changes[:i], fmt.Errorf("%s: %w", c.Op, err)

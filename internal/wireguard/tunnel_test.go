@@ -48,6 +48,7 @@ func programs(ends [2]*end, program string, args ...string) {
 
 // TestStockDevice drives a wireguard-go that does not know our own operations.
 func TestStockDevice(t *testing.T) {
+	userspaceOnly(t)
 	a, b := pair(t)
 	programs([2]*end{a, b}, build(t, "github.com/tailscale/wireguard-go"), "-f")
 	a.apply()

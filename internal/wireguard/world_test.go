@@ -48,6 +48,22 @@ type end struct {
 	device  plan.Device
 }
 
+// tested is the backend that the tests are about: Userspace, or Kernel where ROPEWAY_TEST_BACKEND says so and the kernel has it.
+func tested() Backend {
+	if b := Backend(os.Getenv("ROPEWAY_TEST_BACKEND")); b != "" {
+		return b
+	}
+	return Userspace
+}
+
+// userspaceOnly skips a test that is about the process of a device.
+func userspaceOnly(t testing.TB) {
+	t.Helper()
+	if tested() != Userspace {
+		t.Skip("about the process of a userspace device")
+	}
+}
+
 // newEnd makes a gateway with the tunnel address 100.64.0.N/32 and the device rw0, which nothing has applied yet.
 func newEnd(t testing.TB, ns netns.NsHandle, n int) *end {
 	t.Helper()
@@ -62,7 +78,7 @@ func newEnd(t testing.TB, ns netns.NsHandle, n int) *end {
 	}
 	e := &end{t: t, ns: ns, private: private}
 	sockets := filepath.Join(dir, "s")
-	e.opts = Options{SocketDir: sockets, LogDir: filepath.Join(dir, "log"), Command: []string{self, "device", sockets}, Backend: Userspace}
+	e.opts = Options{SocketDir: sockets, LogDir: filepath.Join(dir, "log"), Command: []string{self, "device", sockets}, Backend: tested()}
 	e.client = New(e.opts)
 	e.device = plan.Device{
 		Name: "rw0", ListenPort: 51820, MTU: 1420,

@@ -379,6 +379,29 @@ func mustKey(t testing.TB) key.Private {
 	return k
 }
 
+// TestManyPrefixes gives one peer more prefixes than a message to the kernel holds, then takes most of them away.
+func TestManyPrefixes(t *testing.T) {
+	a, b := pair(t)
+	peer := *a.device.Peers[0]
+	for i := range 2000 {
+		peer.AllowedIPs = append(peer.AllowedIPs, netip.PrefixFrom(netip.AddrFrom4([4]byte{10, byte(i >> 8), byte(i), 0}), 24))
+		if i%2 == 0 {
+			raw := [16]byte{0x20, 1, 0xd, 0xb8, byte(i >> 8), byte(i)}
+			peer.AllowedIPs = append(peer.AllowedIPs, netip.PrefixFrom(netip.AddrFrom16(raw), 48))
+		}
+	}
+	a.device.Peers = []*plan.Peer{&peer}
+	a.apply()
+	if n := len(a.observe().Peers[0].AllowedIPs); n != 3001 {
+		t.Errorf("%d prefixes, want 3001", n)
+	}
+	a.device.Peers = []*plan.Peer{b.peer("b", "192.0.2.2:51820", 0)}
+	a.apply()
+	if n := len(a.observe().Peers[0].AllowedIPs); n != 1 {
+		t.Errorf("%d prefixes, want 1", n)
+	}
+}
+
 func TestPortInUse(t *testing.T) {
 	a, _ := pair(t)
 	var taken int

@@ -42,6 +42,9 @@ func RunDevice(ctx context.Context, name string, opts RunOptions) error {
 	ctx, stop := signal.NotifyContext(ctx, syscall.SIGTERM, os.Interrupt)
 	defer stop()
 	debug.SetGCPercent(gcPercent)
+	if err := unix.Prctl(unix.PR_SET_DUMPABLE, 0, 0, 0, 0); err != nil { // no core file with keys in it
+		return fmt.Errorf("forbid core files: %w", err)
+	}
 
 	dev, roamer, offload, err := newDevice(name, opts.Log)
 	if err != nil {

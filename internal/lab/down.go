@@ -37,9 +37,11 @@ func Down(ctx context.Context, name string) error {
 
 // Down takes the lab away and waits for the processes that this one started.
 func (l *Lab) Down(ctx context.Context) error {
-	err := Down(ctx, l.Name)
+	if err := Down(ctx, l.Name); err != nil {
+		return err
+	}
 	l.children.Wait()
-	return err
+	return nil
 }
 
 // demolish removes everything that begins with the lab's name. The order is such that it can be killed at any point and begun

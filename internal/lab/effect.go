@@ -2,7 +2,6 @@ package lab
 
 import (
 	"fmt"
-	"maps"
 	"net/netip"
 	"slices"
 	"strings"
@@ -94,16 +93,8 @@ func pathsUnder(paths []world.Path, faults []Fault) []world.Path {
 
 // filterTable is the ruleset of a space of the underlay that gateways meet at, the core or a box, while faults last. A rule names a
 // gateway by its interface and the peer by its address, which nothing on this side of the way changes.
-//
-// The core carries no fragments, as many networks do not. A tunnel's packet that is too big for its path is lost then, whether
-// the gateway's kernel forbids to fragment it, has learned from ICMP to do so itself, or leaves it to the core: the prover
-// promises no more either.
 func filterTable(w *world.World, space string, faults []Fault) string {
 	var cuts, icmp strings.Builder
-	if space == world.CoreSpace {
-		cuts.WriteString("\t\tip frag-off & 0x3fff != 0 drop\n\t\texthdr frag exists drop\n")
-		narrowRules(&cuts, w, faults)
-	}
 	for _, f := range faults {
 		switch {
 		case f.Kind == ICMPBlock && f.A == "" && space == world.CoreSpace:
@@ -131,26 +122,6 @@ table inet faults {
 %[2]s	}
 }
 `, &cuts, &icmp)
-}
-
-// narrowRules drops what the core would have to fragment: IPv4 that allows it and is larger than its path carries.
-func narrowRules(b *strings.Builder, w *world.World, faults []Fault) {
-	pairs := map[int][]string{} // by MTU
-	for _, p := range pathsUnder(w.Paths, faults) {
-		if p.MTU >= w.Wires[0].MTU {
-			continue
-		}
-		for _, near := range w.Edges {
-			for _, far := range w.Edges {
-				if pair := near.Core + " . " + far.Core; near.Place == p.From && far.Place == p.To && !slices.Contains(pairs[p.MTU], pair) {
-					pairs[p.MTU] = append(pairs[p.MTU], pair)
-				}
-			}
-		}
-	}
-	for _, mtu := range slices.Sorted(maps.Keys(pairs)) {
-		fmt.Fprintf(b, "\t\tip frag-off & 0x4000 == 0 meta length > %d iifname . oifname { %s } drop\n", mtu, strings.Join(pairs[mtu], ", "))
-	}
 }
 
 // eachPair calls do for every ordered pair of gateways that a fault stands between: of the two names, or of the two places.

@@ -7,6 +7,7 @@ import (
 	"io/fs"
 	"os"
 	"path/filepath"
+	"time"
 
 	"golang.org/x/sys/unix"
 
@@ -97,7 +98,7 @@ func hold(lab string, how int) (release func() error, err error) {
 	if err != nil {
 		return nil, fmt.Errorf("lock lab %s: %w", lab, err)
 	}
-	err = unix.Flock(int(d.Fd()), how|unix.LOCK_NB)
+	err = tryFlock(int(d.Fd()), how)
 	if errors.Is(err, unix.EWOULDBLOCK) {
 		return nil, joinClose(problem("RW5004", "lab "+lab, "another command is at work on it", "wait for it, or stop it"), d)
 	}
@@ -105,6 +106,21 @@ func hold(lab string, how int) (release func() error, err error) {
 		return nil, joinClose(fmt.Errorf("lock lab %s: %w", lab, err), d)
 	}
 	return d.Close, nil
+}
+
+// lockPatience is how long a lock is waited for. Other commands hold it for longer; a process that is just being started holds a copy
+// of every descriptor until it has become another program.
+const lockPatience = 2 * time.Second
+
+func tryFlock(fd, how int) error {
+	deadline := time.Now().Add(lockPatience)
+	for {
+		err := unix.Flock(fd, how|unix.LOCK_NB)
+		if !errors.Is(err, unix.EWOULDBLOCK) && !errors.Is(err, unix.EINTR) || time.Now().After(deadline) {
+			return err
+		}
+		time.Sleep(pollInterval)
+	}
 }
 
 // List returns the names of the labs there are, whatever their phase, in order.

@@ -14,6 +14,25 @@ import (
 	"ropeway/internal/lab/world"
 )
 
+// refuseFragments makes the core carry no fragments, as many networks do not. A tunnel's packet that is too big for its path is lost
+// then, whether the gateway's kernel forbids to fragment it, has learned from ICMP to do so itself, or leaves it to the core.
+// The prover promises no more either. The rules are on the way out, where even a batch that the kernel carries as one packet
+// (GSO) has become what the wire sees.
+func (st *site) refuseFragments(ctx context.Context) error {
+	var ifaces []string
+	for _, r := range st.spaces[world.CoreSpace].drawn.Rules {
+		ifaces = append(ifaces, r.Interface)
+	}
+	return st.nft(ctx, world.CoreSpace, fmt.Sprintf(`table netdev fragments {
+	chain out {
+		type filter hook egress devices = { %s } priority filter
+		ip frag-off & 0x3fff != 0 drop
+		ip6 nexthdr ipv6-frag drop
+	}
+}
+`, strings.Join(ifaces, ", ")))
+}
+
 // setUnderlay makes the underlay what it is while faults last.
 func (st *site) setUnderlay(ctx context.Context, faults []Fault) error {
 	if err := st.setPaths(pathsUnder(st.world.Paths, faults)); err != nil {

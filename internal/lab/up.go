@@ -129,7 +129,7 @@ func (l *Lab) up(ctx context.Context, opts Options) ([]Link, error) {
 		return nil, err
 	}
 	defer st.Close()
-	if err := errors.Join(st.setUnderlay(ctx, nil), st.translate(ctx)); err != nil {
+	if err := errors.Join(st.refuseFragments(ctx), st.setUnderlay(ctx, nil), st.translate(ctx)); err != nil {
 		return nil, err
 	}
 	progress(fmt.Sprintf("starting %d agents", len(p.Gateways)))

@@ -1,0 +1,94 @@
+package e2e
+
+import (
+	"context"
+	"fmt"
+	"math/rand/v2"
+	"path/filepath"
+	"strings"
+	"testing"
+	"time"
+
+	"ropeway/internal/lab"
+	"ropeway/internal/plan"
+)
+
+// TestKernelAgreesWithProof brings up random fabrics, a third of them as written and the others with damaged plans, and sends every
+// service between every two hosts, both ways, small, as large as the path carries, and larger. One packet that does other than the
+// prover said fails the test.
+func TestKernelAgreesWithProof(t *testing.T) {
+	slots := make(chan struct{}, *together)
+	for i := range *fabrics {
+		n := *seed + uint64(i)
+		t.Run(fmt.Sprintf("seed-%d", n), func(t *testing.T) {
+			t.Parallel()
+			slots <- struct{}{}
+			defer func() { <-slots }()
+			kernelAgrees(t, n)
+		})
+	}
+}
+
+func kernelAgrees(t *testing.T, n uint64) {
+	t.Helper()
+	text, in := randomFabric(n)
+	var done []string
+	opts := lab.Options{
+		Name: labName(fmt.Sprintf("k%d", n)), Agent: filepath.Join(programs, "ropeway-gateway"),
+		Responder: []string{filepath.Join(programs, "ropeway"), "lab", "serve"},
+	}
+	if n%3 != 0 {
+		// The prover knows which links of a damaged plan come up; waiting for those that do not would be idle.
+		opts.Patience = 2500 * time.Millisecond
+		opts.Damage = func(p *plan.Fabric) { done = damage(rand.New(rand.NewPCG(n, 1<<32)), p) }
+	}
+	begun := time.Now()
+	l, silent, err := lab.Up(t.Context(), "fabric.yaml", []byte(text), opts)
+	if err != nil {
+		t.Fatalf("seed %d: %v\n%s", n, err, text)
+	}
+	defer func() {
+		if *keep {
+			t.Logf("lab %s stays: ropeway lab test --name %s", l.Name, l.Name)
+			return
+		}
+		if err := l.Down(context.WithoutCancel(t.Context())); err != nil {
+			t.Error(err)
+		}
+		if left := leftovers(t, opts.Name); len(left) > 0 {
+			t.Errorf("the lab left %q", left)
+		}
+	}()
+	up := time.Since(begun)
+	r, err := l.Test(t.Context(), lab.TestOptions{Everything: true})
+	if err != nil {
+		t.Fatalf("seed %d: %v\n%s", n, err, text)
+	}
+	t.Logf("seed %d: %d places, %d gateways, %s; up after %.1f s, %d flows after %.1f s; damage: %s; silent: %v",
+		n, len(in.Places), len(in.Gateways()), in.Topology, up.Seconds(), r.Sent, time.Since(begun).Seconds(), strings.Join(done, "; "), silent)
+	if bad := disagreements(r); len(bad) > 0 {
+		t.Errorf("seed %d: packets and prover disagree (go test ./e2e -run Kernel -seed %d -fabrics 1)\ndamage: %s\n%s\n%s",
+			n, n, strings.Join(done, "; "), strings.Join(bad, "\n"), text)
+	}
+}
+
+// disagreements describes what packets did otherwise than predicted, at most twenty of them.
+func disagreements(r *lab.Report) []string {
+	var bad []string
+	for _, res := range r.Results {
+		if !res.Agree && len(bad) < 20 {
+			bad = append(bad, fmt.Sprintf("%s (%s) → %s (%s) %s, size %d, stream %v: predicted %s, observed %s; %s",
+				res.From, res.FromHost, res.To, res.ToHost, res.Service, res.Size, res.Stream, res.Predicted, res.Observed, res.Reason))
+		}
+	}
+	for i, tested := range r.Tests {
+		if !tested.Agree {
+			bad = append(bad, fmt.Sprintf("test %d, %s → %s %s: predicted %v, observed %v; %s",
+				i+1, tested.From, tested.To, tested.Expect, tested.Predicted, tested.Observed, tested.Reason))
+		}
+	}
+	if len(r.Results) == 0 {
+		bad = append(bad, "nothing was sent")
+	}
+	return bad
+}

@@ -5,6 +5,7 @@ import (
 	"math/rand/v2"
 	"net/netip"
 	"runtime"
+	"runtime/debug"
 	"slices"
 	"syscall"
 	"testing"
@@ -44,27 +45,50 @@ func bigMesh(n int) *intent.Fabric {
 	return in
 }
 
-// BenchmarkVerifyCold is New and Check of the plan of a thousand gateways in mesh. The memory is all that the process has taken from the
-// system, plan included.
+// BenchmarkVerifyCold is New and Check of the plan of a thousand gateways in mesh. The memory is what the process holds at that moment, the
+// compiler's leavings and the plan included.
 func BenchmarkVerifyCold(b *testing.B) {
 	in := bigMesh(1000)
 	p, _ := compile.Compile(in, nil)
-	runtime.GC()
+	debug.FreeOSMemory()
 	b.ReportAllocs()
 	before := cpuTime()
+	var took []time.Duration
+	var held uint64
 	for b.Loop() {
+		start := time.Now()
 		m := New(p, Facts{})
 		r := m.Check(in)
+		took = append(took, time.Since(start))
 		if !r.OK {
 			b.Fatal(r.Problems)
 		}
+		held = max(held, holding())
+		runtime.KeepAlive(m)
 		b.ReportMetric(float64(r.Stats.Rules), "rules")
 		b.ReportMetric(float64(r.Stats.Pairs), "pairs")
 	}
 	b.ReportMetric(float64((cpuTime()-before).Milliseconds())/float64(b.N), "cpu-ms/op")
+	b.ReportMetric(float64(held>>20), "MiB")
+	slices.Sort(took)
+	bar(b, "cold verify", took[len(took)/2], 2*time.Second)
+	if held > 1<<30 {
+		b.Errorf("the process holds %d MiB", held>>20)
+	}
+}
+
+// bar fails a benchmark that takes longer than the project promises.
+func bar(b *testing.B, what string, took, most time.Duration) {
+	if took > most {
+		b.Errorf("%s took %v, the bar is %v", what, took, most)
+	}
+}
+
+// holding is the memory that the process has from the system and has not given back.
+func holding() uint64 {
 	var mem runtime.MemStats
 	runtime.ReadMemStats(&mem)
-	b.ReportMetric(float64(mem.Sys)/(1<<20), "MiB-sys")
+	return mem.Sys - mem.HeapReleased
 }
 
 // cpuTime is what the process has used of the processors: on a busy machine it tells more than the clock.
@@ -159,6 +183,10 @@ func BenchmarkVerifyOneRule(b *testing.B) {
 	slices.Sort(took)
 	b.ReportMetric(float64(took[len(took)/2].Nanoseconds())/1000, "p50-µs")
 	b.ReportMetric(float64(took[len(took)*99/100].Nanoseconds())/1000, "p99-µs")
+	if len(took) >= 1000 { // fewer are mostly first looks at cold memory
+		bar(b, "the median update", took[len(took)/2], 10*time.Microsecond)
+		bar(b, "the 99th percentile of updates", took[len(took)*99/100], time.Millisecond)
+	}
 }
 
 // ruleChanges makes changes that can be taken back.

@@ -84,6 +84,9 @@ func (l *losses) places(j *judge, t *tally, from, to int32) {
 	w := j.w
 	for _, rowA := range w.byPlace[from] {
 		for _, rowB := range w.byPlace[to] {
+			if !w.rowsWorthy(rowA, rowB) {
+				continue
+			}
 			j.rows(side{from, w.rows[rowA]}, side{to, w.rows[rowB]})
 			if j.forward.end != arrived || j.backward.end != arrived {
 				continue // nothing here holds that could break

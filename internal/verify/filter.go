@@ -158,6 +158,7 @@ func (d *drawing) member(list []int32) *member {
 	if hi < 0 {
 		return &member{}
 	}
+	lo &^= 63 // so that lists can be united word by word
 	out := &member{base: lo, bits: make([]uint64, (hi-lo)/64+1)}
 	d.atoms.each(list, func(s span) {
 		for a := s.lo; a < s.hi; a++ {

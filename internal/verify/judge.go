@@ -91,8 +91,13 @@ func (j *judge) pass(v *verdict, there *way, from, to int32) {
 		clear(j.tmp)
 		gate := &j.w.gates[j.m.gateways[there.hops[i]].filter]
 		gate.accept(j.tmp, there.crossing(i), from, to)
+		var left uint64
 		for k, x := range j.tmp {
 			v.admitted[k] &= x
+			left |= v.admitted[k]
+		}
+		if left == 0 {
+			break // most pairs end here: nobody may talk to everybody
 		}
 	}
 	clear(v.open)

@@ -48,9 +48,16 @@ func (j *judge) places(p, q int32, to []found) []found {
 	w := j.w
 	for _, rowA := range w.byPlace[p] {
 		for _, rowB := range w.byPlace[q] {
-			j.rows(side{p, w.rows[rowA]}, side{q, w.rows[rowB]})
+			walked := false
 			for _, a := range w.byRow[rowA] {
 				for _, b := range w.byRow[rowB] {
+					if !w.worthy.judges(&w.classes[a], &w.classes[b]) {
+						continue
+					}
+					if !walked {
+						j.rows(side{p, w.rows[rowA]}, side{q, w.rows[rowB]})
+						walked = true
+					}
 					if f := j.pair(&w.classes[a], &w.classes[b]); f != 0 {
 						to = append(to, found{a, b, f&grave != 0})
 					}

@@ -121,7 +121,7 @@ func (w *world) moveAtom(a *atom, row int32, classes map[[2]int32]int32) {
 	}
 	c, known := classes[[2]int32{a.class, row}]
 	if !known {
-		c = w.spareClass(class{owner: a.owner, row: row, kind: a.kind})
+		c = w.spareClass(class{owner: a.owner, row: row, kind: a.kind, spot: w.classes[a.class].spot})
 		classes[[2]int32{a.class, row}] = c
 		for _, p := range slices.Clone(w.bad[a.class]) {
 			w.bad[c] = append(w.bad[c], p)

@@ -24,6 +24,8 @@ type world struct {
 	rowAtoms        []int32    // how many atoms have a row
 	rowOwner        []int32    // the place that owns the addresses of a row, or nobody
 	classes         []class
+	spots           []spot
+	worthy          worthy
 	byPlace         [][]int32 // rows of each place's classes
 	byRow           [][]int32 // classes of each row
 
@@ -41,6 +43,7 @@ type class struct {
 	owner int32
 	row   int32
 	kind  int32
+	spot  int32
 	atoms []netip.Addr // the first address of each, in order; the very first stands for all
 }
 
@@ -86,6 +89,7 @@ func newWorld(m *Model, in *intent.Fabric) *world {
 	d.makeClasses()
 	d.findParted(m)
 	d.readSpec(kinds)
+	d.makeWorthy(kinds)
 	d.stats = Stats{Gateways: len(m.gateways), Rules: m.rules, Atoms: n, Pairs: d.pairs()}
 	return d.world
 }
@@ -112,7 +116,7 @@ func (d *drawing) makeOwners() {
 func (d *drawing) makeClasses() {
 	w := d.world
 	type key struct{ row, kind int32 }
-	known := map[key]int32{}
+	known, spots := map[key]int32{}, map[spot]int32{}
 	w.byPlace = make([][]int32, len(d.m.places))
 	w.byRow = make([][]int32, len(w.rows))
 	w.perPlace = make([]int, len(d.m.places))
@@ -131,7 +135,13 @@ func (d *drawing) makeClasses() {
 			if len(w.byRow[row]) == 0 {
 				w.byPlace[x.owner] = append(w.byPlace[x.owner], row)
 			}
-			w.newClass(class{owner: x.owner, row: row, kind: x.kind})
+			at, seen := spots[spot{x.owner, x.kind}]
+			if !seen {
+				at = int32(len(w.spots))
+				spots[spot{x.owner, x.kind}] = at
+				w.spots = append(w.spots, spot{x.owner, x.kind})
+			}
+			w.newClass(class{owner: x.owner, row: row, kind: x.kind, spot: at})
 		}
 		x.class = c
 		w.classes[c].atoms = append(w.classes[c].atoms, x.start)

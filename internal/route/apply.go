@@ -200,7 +200,7 @@ func (a *applying) routes(ctx context.Context, changes []Change) error {
 	return nil
 }
 
-// Move sends everything that leaves by one device out of another, at once: one message for each family. The next Apply of a plan that has not
+// Move sends everything that leaves by one device out of another, at once: one message for each family and MTU. The next Apply of a plan that has not
 // changed moves it back.
 func (c *Client) Move(ctx context.Context, from, to string) error {
 	conn, err := rtnl.Open()
@@ -224,7 +224,7 @@ func (c *Client) Move(ctx context.Context, from, to string) error {
 	base := ids([]string{from})[from]
 	var moved []Nexthop
 	if err := dumpNexthops(conn, func(h Nexthop, _ int) {
-		if h.ID&^1 == base {
+		if h.ID&deviceBits == base {
 			moved = append(moved, h)
 		}
 	}); err != nil {

@@ -43,23 +43,39 @@ func (c Change) String() string {
 	return fmt.Sprintf("%s %d dev %s", c.Op, c.Nexthop.ID, c.Device)
 }
 
-// firstID is where the ids of our nexthop objects begin: 'r', 'w' and 16 bits.
-const firstID uint32 = 0x7277_0000
+// An id of a nexthop object of ours says what it is for: the highest bit, 14 bits of the device's slot, 16 of the MTU, one of the family.
+//
+// Routes of another MTU take another object, because the kernel remembers what it looked up with the nexthop (fib_nh_common.nhc_rth_input
+// and nhc_pcpu_rth_output in net/ipv4/route.c): routes that share an object share the MTU of the one that was used first.
+const (
+	firstID    uint32 = 1 << 31
+	slots             = 1 << 14
+	deviceBits uint32 = firstID | (slots-1)<<17
+)
 
-// ids gives every device a slot out of 2^15, by a hash of its name, so that a device keeps its ids whatever others come and go. Where two share a
-// slot the later name takes the next one.
+// nexthopID returns the id of a device's object for an MTU and a family.
+func nexthopID(base uint32, mtu int, is6 bool) uint32 {
+	id := base | uint32(mtu)<<1
+	if is6 {
+		id++
+	}
+	return id
+}
+
+// ids gives every device a slot, by a hash of its name, so that a device keeps its ids whatever others come and go. Where two share a
+// slot the later name takes the next one. What it returns is the device's part of its ids.
 func ids(devices []string) map[string]uint32 {
 	slices.Sort(devices)
 	out, taken := map[string]uint32{}, map[uint32]bool{}
 	for _, d := range slices.Compact(devices) {
 		h := fnv.New32a()
 		_, _ = h.Write([]byte(d))
-		slot := h.Sum32() & 0x7fff
+		slot := h.Sum32() % slots
 		for taken[slot] {
-			slot = (slot + 1) & 0x7fff
+			slot = (slot + 1) % slots
 		}
 		taken[slot] = true
-		out[d] = firstID | slot<<1
+		out[d] = firstID | slot<<17
 	}
 	return out
 }
@@ -72,16 +88,13 @@ func desired(want []*plan.Route) State {
 		devices = append(devices, g.Device)
 		n += len(g.Prefixes)
 	}
-	slots := ids(devices)
+	base := ids(devices)
 	s := State{Routes: make([]Route, 0, n)}
 	used := map[Nexthop]bool{}
 	for _, g := range want {
 		for _, p := range g.Prefixes {
 			is6 := p.Addr().Is6()
-			id := slots[g.Device]
-			if is6 {
-				id++
-			}
+			id := nexthopID(base[g.Device], g.MTU, is6)
 			used[Nexthop{id, g.Device, is6}] = true
 			s.Routes = append(s.Routes, Route{Prefix: p, Metric: metric(p), Nexthop: id, MTU: g.MTU, Locked: is6})
 		}

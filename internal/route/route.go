@@ -1,7 +1,7 @@
 // Package route owns the routes and nexthop objects of protocol 114 in the main table, and no others.
 //
-// Every device that routes leave by gets a nexthop object (one for each family of addresses), and every prefix is a route that names
-// it: moving all of them to another device is one message, whatever their number. Observe reads, Diff compares, Apply sends the difference
+// Every device that routes leave by gets a nexthop object for each MTU that they have and each family of addresses, and every prefix is a
+// route that names it: moving all of them to another device is one message for each, whatever the number of routes. Observe reads, Diff compares, Apply sends the difference
 // in large batches.
 //
 // A route of somebody else for a wanted prefix is never replaced, and never outdone: ours has the metric that the kernel gives where none

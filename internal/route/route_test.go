@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"net"
 	"net/netip"
+	"os"
 	"os/exec"
 	"slices"
 	"strings"
@@ -71,11 +72,11 @@ func TestApply(t *testing.T) {
 	a := group("rw0", 1420, "10.1.0.0/16", "10.2.0.0/16", "2001:db8:1::/48")
 	b := group("rw1", 1380, "10.3.0.0/16")
 	got := apply(t, a, b)
-	id := ids([]string{"rw0", "rw1"})
+	base := ids([]string{"rw0", "rw1"})
 	want := []string{
-		fmt.Sprintf("add nexthop %d dev rw1", id["rw1"]),
-		fmt.Sprintf("add nexthop %d dev rw0", id["rw0"]),
-		fmt.Sprintf("add nexthop %d dev rw0", id["rw0"]+1),
+		fmt.Sprintf("add nexthop %d dev rw1", nexthopID(base["rw1"], 1380, false)),
+		fmt.Sprintf("add nexthop %d dev rw0", nexthopID(base["rw0"], 1420, false)),
+		fmt.Sprintf("add nexthop %d dev rw0", nexthopID(base["rw0"], 1420, true)),
 		"add route 10.1.0.0/16 dev rw0 mtu 1420",
 		"add route 10.2.0.0/16 dev rw0 mtu 1420",
 		"add route 10.3.0.0/16 dev rw1 mtu 1380",
@@ -98,7 +99,7 @@ func TestApply(t *testing.T) {
 
 	// the smallest difference
 	got = apply(t, group("rw0", 1420, "10.1.0.0/16", "2001:db8:1::/48"), group("rw0", 1400, "10.2.0.0/16"), group("rw1", 1380, "10.4.0.0/16"))
-	want = []string{"replace route 10.2.0.0/16 dev rw0 mtu 1400", "add route 10.4.0.0/16 dev rw1 mtu 1380", "delete route 10.3.0.0/16"}
+	want = []string{fmt.Sprintf("add nexthop %d dev rw0", nexthopID(base["rw0"], 1400, false)), "replace route 10.2.0.0/16 dev rw0 mtu 1400", "add route 10.4.0.0/16 dev rw1 mtu 1380", "delete route 10.3.0.0/16"}
 	if diff := cmp.Diff(want, got); diff != "" {
 		t.Errorf("changes (-want +got):\n%s", diff)
 	}
@@ -115,18 +116,18 @@ func TestDrift(t *testing.T) {
 	world(t)
 	want := []*plan.Route{group("rw0", 1420, "10.1.0.0/16", "10.2.0.0/16", "2001:db8:1::/48"), group("rw1", 1380, "10.3.0.0/16")}
 	apply(t, want...)
-	id := ids([]string{"rw0", "rw1"})
+	id4, id6 := nexthopID(ids([]string{"rw0"})["rw0"], 1420, false), nexthopID(ids([]string{"rw0"})["rw0"], 1420, true)
 	for name, damage := range map[string][]string{
 		"a route deleted":         {"route del 10.1.0.0/16"},
 		"an IPv6 route deleted":   {"-6 route del 2001:db8:1::/48"},
-		"another MTU":             {fmt.Sprintf("route replace 10.1.0.0/16 nhid %d proto 114 mtu 1000", id["rw0"])},
-		"no lock":                 {fmt.Sprintf("-6 route replace 2001:db8:1::/48 nhid %d proto 114 mtu 1420", id["rw0"]+1)},
+		"another MTU":             {fmt.Sprintf("route replace 10.1.0.0/16 nhid %d proto 114 mtu 1000", id4)},
+		"no lock":                 {fmt.Sprintf("-6 route replace 2001:db8:1::/48 nhid %d proto 114 mtu 1420", id6)},
 		"not through the nexthop": {"route replace 10.1.0.0/16 dev eth0 proto 114"},
 		"a black hole":            {"route replace blackhole 10.1.0.0/16 proto 114"},
 		"a route too many":        {"route add 10.9.0.0/16 dev eth0 proto 114"},
 		"another metric":          {"route add 10.1.0.0/16 dev eth0 proto 114 metric 50"},
-		"nexthop moved":           {fmt.Sprintf("nexthop replace id %d dev eth0 proto 114", id["rw0"])},
-		"nexthop deleted":         {fmt.Sprintf("nexthop del id %d", id["rw0"])},
+		"nexthop moved":           {fmt.Sprintf("nexthop replace id %d dev eth0 proto 114", id4)},
+		"nexthop deleted":         {fmt.Sprintf("nexthop del id %d", id4)},
 		"nexthop too many":        {"nexthop add id 77 dev eth0 proto 114"},
 		"device down and up":      {"link set rw0 down", "link set rw0 up"},
 		"all gone":                {"nexthop flush proto 114"},
@@ -264,6 +265,28 @@ func TestMove(t *testing.T) {
 	}
 }
 
+// What the kernel forwards by has the MTU of the packet's own route, whichever route was used before.
+func TestEveryRouteHasItsOwnMTU(t *testing.T) {
+	world(t)
+	ip(t, "addr add 10.9.0.1/24 dev xeth0")
+	for _, setting := range []string{"net/ipv4/ip_forward", "net/ipv6/conf/all/forwarding"} {
+		if err := os.WriteFile("/proc/sys/"+setting, []byte("1"), 0); err != nil {
+			t.Fatal(err)
+		}
+	}
+	apply(t, group("rw0", 1420, "10.1.0.0/16", "2001:db8:1::/48"), group("rw0", 1380, "10.2.0.0/16", "2001:db8:2::/48"))
+	for range 2 {
+		for to, mtu := range map[string]string{
+			"10.1.2.3 from 192.0.2.9 iif eth0": "1420", "10.2.2.3 from 192.0.2.9 iif eth0": "1380", "10.1.2.4": "1420", "10.2.2.4": "1380",
+			"2001:db8:1::1 from 2001:db8:ffff::9 iif eth0": "1420", "2001:db8:2::1 from 2001:db8:ffff::9 iif eth0": "1380",
+		} {
+			if out := ip(t, "route get "+to); !strings.Contains(out, "mtu "+mtu) && !strings.Contains(out, "mtu lock "+mtu) {
+				t.Errorf("to %s: want MTU %s, the kernel says %s", to, mtu, out)
+			}
+		}
+	}
+}
+
 func TestPlansThatAreRefused(t *testing.T) {
 	world(t)
 	for name, want := range map[string][]*plan.Route{
@@ -290,7 +313,7 @@ func TestIDsKeepTheirDevices(t *testing.T) {
 		t.Error("rw0 got another id because of others")
 	}
 	for d, id := range all {
-		if seen[id] || id&^0xffff != firstID || id&1 != 0 {
+		if seen[id] || id&^deviceBits != 0 || id&firstID == 0 {
 			t.Errorf("%s: id %#x", d, id)
 		}
 		seen[id] = true

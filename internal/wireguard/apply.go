@@ -68,12 +68,11 @@ func (c *Client) removeDevice(ctx context.Context, l link) error {
 	if err != nil {
 		return err
 	}
-	_ = ctl.close()
 	delete(c.known, l.Name)
 	if backend == Userspace {
-		return c.endProcess(ctx, l)
+		return c.endProcess(ctx, l, ctl)
 	}
-	return deleteLink(l.Index)
+	return errors.Join(ctl.close(), deleteLink(l.Index))
 }
 
 // Remove deletes every device of Ropeway's and ends the processes of those in userspace.

@@ -13,8 +13,8 @@ import (
 	"runtime"
 	"runtime/debug"
 	"syscall"
+	"time"
 
-	"github.com/fsnotify/fsnotify"
 	"github.com/tailscale/wireguard-go/device"
 	"github.com/tailscale/wireguard-go/tun"
 	"golang.org/x/sys/unix"
@@ -55,20 +55,12 @@ func RunDevice(ctx context.Context, name string, opts RunOptions) error {
 	if err != nil {
 		return fmt.Errorf("control socket of %s: %w", name, err)
 	}
-	watch, err := fsnotify.NewWatcher()
-	if err == nil {
-		err = watch.Add(opts.SocketDir)
-	}
-	if err != nil {
-		return errors.Join(fmt.Errorf("watch the control socket of %s: %w", name, err), listener.Close())
-	}
-	defer func() { _ = watch.Close() }()
 
 	s := newServer(dev, roamer, offload)
 	served := make(chan struct{})
 	go func() { defer close(served); s.serve(listener.UnixListener) }()
 	opts.Log.Printf("forwarding; offload: %s", offload)
-	err = wait(ctx, dev, watch, listener)
+	err = wait(ctx, dev, listener, s.hungUp)
 	listener.remove()
 	s.stop(listener.UnixListener)
 	<-served
@@ -79,16 +71,22 @@ func RunDevice(ctx context.Context, name string, opts RunOptions) error {
 // gcPercent keeps the heap of a device small: its packets live in pools, and what garbage there is comes from configuration.
 const gcPercent = 50
 
+// lookEvery is how often a device looks whether its socket is still there; it does so too when a client hangs up. There is no inotify in
+// this, as a machine has only so many of them (fs.inotify.max_user_instances: 128), and a lab of many gateways more devices.
+const lookEvery = 250 * time.Millisecond
+
 // wait returns when the device has to end.
-func wait(ctx context.Context, dev *device.Device, watch *fsnotify.Watcher, l *listener) error {
+func wait(ctx context.Context, dev *device.Device, l *listener, hungUp <-chan struct{}) error {
+	tick := time.NewTicker(lookEvery)
+	defer tick.Stop()
 	for {
 		select {
 		case <-ctx.Done():
 			return nil
 		case <-dev.Wait():
 			return errors.New("somebody deleted the interface")
-		case <-watch.Events:
-		case <-watch.Errors:
+		case <-hungUp:
+		case <-tick.C:
 		}
 		if !l.ours() {
 			return nil

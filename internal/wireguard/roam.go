@@ -21,7 +21,8 @@ import (
 // Callbacks come from goroutines that the device waits for while it holds its locks, so none of them takes a lock of the device.
 type roamer struct {
 	*conn.StdNetBind
-	inside atomic.Pointer[inside] // nil until the device is made
+	six    atomic.Pointer[conn.StdNetBind] // what IPv6 packets are sent by
+	inside atomic.Pointer[inside]          // nil until the device is made
 
 	mu      sync.RWMutex
 	seats   map[device.NoisePublicKey]*peerEndpoint
@@ -55,10 +56,18 @@ const nowhereLine = "endpoint=0.0.0.0:0\n"
 // Open implements conn.Bind.
 func (r *roamer) Open(port uint16) ([]conn.ReceiveFunc, uint16, error) {
 	fns, actual, err := r.StdNetBind.Open(port)
+	if err != nil {
+		return nil, 0, err
+	}
+	six, err := senderOfIPv6(r.StdNetBind)
+	if err != nil {
+		return nil, 0, errors.Join(err, r.Close())
+	}
+	r.six.Store(six)
 	for i := range fns {
 		fns[i] = r.watch(fns[i])
 	}
-	return fns, actual, err
+	return fns, actual, nil
 }
 
 // watch has the packets that a function receives tell who sent them.
@@ -184,6 +193,9 @@ func (r *roamer) Send(bufs [][]byte, to conn.Endpoint, offset int) error {
 	}
 	if e, ok := to.(*conn.StdNetEndpoint); ok && e.AddrPort == nowhere {
 		return errNowhere
+	}
+	if six := r.six.Load(); six != nil && to.DstIP().Is6() {
+		return six.Send(bufs, to, offset)
 	}
 	return r.StdNetBind.Send(bufs, to, offset)
 }

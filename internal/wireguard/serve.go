@@ -25,6 +25,7 @@ type server struct {
 	dev     *device.Device
 	roamer  *roamer
 	offload string
+	hungUp  chan struct{} // tells that a conversation has ended
 
 	mu    sync.RWMutex // held for writing while the device is configured, so that a count belongs to the state it is read with
 	count uint64
@@ -39,7 +40,7 @@ type server struct {
 
 // newServer starts the count at the time, so that another process of the same name never repeats one.
 func newServer(dev *device.Device, r *roamer, offload string) *server {
-	s := &server{dev: dev, roamer: r, offload: offload, count: uint64(time.Now().UnixNano())}
+	s := &server{dev: dev, roamer: r, offload: offload, count: uint64(time.Now().UnixNano()), hungUp: make(chan struct{}, 1)}
 	s.open.all = map[net.Conn]struct{}{}
 	return s
 }
@@ -82,6 +83,10 @@ func (s *server) leave(conn net.Conn) {
 	delete(s.open.all, conn)
 	s.open.Unlock()
 	_ = conn.Close()
+	select {
+	case s.hungUp <- struct{}{}:
+	default: // it is told already
+	}
 }
 
 // stop makes serve return.

@@ -107,10 +107,12 @@ func lastLine(path string) string {
 	return diag.Quote(string(text[bytes.LastIndexByte(text, '\n')+1:]))
 }
 
-// endProcess ends a userspace device by taking its socket away, and waits until its interface is gone. A process that does not
-// take notice loses the interface, and then ends too.
-func (c *Client) endProcess(ctx context.Context, l link) error {
-	if err := os.Remove(filepath.Join(c.opts.SocketDir, l.Name+".sock")); err != nil && !errors.Is(err, os.ErrNotExist) {
+// endProcess ends a userspace device by taking its socket away, and waits until its interface is gone. The process looks when we hang up. One that
+// does not take notice loses the interface, and then ends too.
+func (c *Client) endProcess(ctx context.Context, l link, ctl control) error {
+	err := os.Remove(filepath.Join(c.opts.SocketDir, l.Name+".sock"))
+	_ = ctl.close()
+	if err != nil && !errors.Is(err, os.ErrNotExist) {
 		return fmt.Errorf("take the device's socket away: %w", err)
 	}
 	for deadline := time.Now().Add(stopTimeout); time.Now().Before(deadline) && ctx.Err() == nil; time.Sleep(pollEvery) {

@@ -6,6 +6,7 @@ package e2e
 
 import (
 	"bytes"
+	"context"
 	"errors"
 	"flag"
 	"fmt"
@@ -60,7 +61,7 @@ type result struct {
 func ropeway(t *testing.T, args ...string) result {
 	t.Helper()
 	var out, errs bytes.Buffer
-	cmd := exec.CommandContext(t.Context(), filepath.Join(programs, "ropeway"), args...)
+	cmd := exec.CommandContext(context.WithoutCancel(t.Context()), filepath.Join(programs, "ropeway"), args...) // a cleanup runs it, too
 	cmd.Stdout, cmd.Stderr = &out, &errs
 	err := cmd.Run()
 	var exit *exec.ExitError

@@ -154,11 +154,13 @@ func (e *emitter) rules(p *place) []plan.Rule {
 }
 
 // sysctls are what forwarding needs. Reverse-path filtering is loose (2) on the device, which wins over a strict setting for all
-// (Documentation/networking/ip-sysctl.rst: the maximum counts): cryptokey routing checks sources better.
+// (Documentation/networking/ip-sysctl.rst: the maximum counts): cryptokey routing checks sources better. Without nexthop_compat_mode
+// the kernel does not announce every route behind a nexthop object that moves: 100,000 routes move in 0.1 ms, not in tens.
 func (e *emitter) sysctls() []plan.Sysctl {
 	out := []plan.Sysctl{
 		{Key: "net/ipv4/conf/" + deviceName + "/rp_filter", Value: "2"},
 		{Key: "net/ipv4/ip_forward", Value: "1"},
+		{Key: "net/ipv4/nexthop_compat_mode", Value: "0"},
 	}
 	if e.ipv6 {
 		out = append(out, plan.Sysctl{Key: "net/ipv6/conf/all/forwarding", Value: "1"})

@@ -93,11 +93,11 @@ func (n *needs) everything(members []int) []netip.Prefix {
 
 // otherSide returns what a member of a rule talks with: the rule's destinations for a source, its sources for a destination.
 func (n *needs) otherSide(member int) [][]netip.Prefix {
-	if r := n.rules[member/2]; member%2 == 0 {
+	r := n.rules[member/2]
+	if member%2 == 0 {
 		return r.to
-	} else {
-		return r.from
 	}
+	return r.from
 }
 
 // between returns what the sources of a leg need of its destination.

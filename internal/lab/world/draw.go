@@ -223,12 +223,11 @@ func (d *drawing) names() {
 
 // like returns a pair of the family of an address.
 func (p *pool) like(addr netip.Addr) (a, b []netip.Addr) {
-	one, two := netip.Addr{}, netip.Addr{}
+	pair := p.pair6
 	if addr.Is4() {
-		one, two = p.pair4()
-	} else {
-		one, two = p.pair6()
+		pair = p.pair4
 	}
+	one, two := pair()
 	return []netip.Addr{one}, []netip.Addr{two}
 }
 

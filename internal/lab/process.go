@@ -73,7 +73,7 @@ func identity(name string) (uint64, error) {
 	if err := unix.Fstatfs(s.FD(), &st); err != nil {
 		return 0, fmt.Errorf("look at namespace %s: %w", name, err)
 	}
-	if int64(st.Type) != nsfsMagic {
+	if st.Type != nsfsMagic {
 		return 0, nil
 	}
 	return s.ID()

@@ -1,0 +1,130 @@
+package lab
+
+import (
+	"net/netip"
+	"strings"
+	"testing"
+
+	"github.com/google/go-cmp/cmp"
+
+	"ropeway/internal/compile"
+	"ropeway/internal/intent"
+	"ropeway/internal/lab/world"
+	"ropeway/internal/plan"
+	"ropeway/internal/verify"
+)
+
+// drawn is a lab that is only thought of.
+func drawn(t *testing.T, text string) *Lab {
+	t.Helper()
+	in, list := intent.Read("fabric.yaml", []byte(text))
+	if in == nil {
+		t.Fatal(list)
+	}
+	p, _ := compile.Compile(in, nil)
+	w, err := world.Draw(in, p)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return &Lab{Name: "drawn", in: in, record: &record{Name: "drawn", Plan: p, World: w}}
+}
+
+func TestTheProverIsToldOfEveryFault(t *testing.T) {
+	got := facts([]Fault{
+		{Kind: GatewayKill, A: "use1-a"},
+		{Kind: LinkCut, A: "use1", B: "euw1"},
+		{Kind: UnderlayMTU, A: "use1", B: "euw1", MTU: 1300},
+		{Kind: UnderlayMTU, A: "euw1", B: "use1", MTU: 1400}, // the last word
+		{Kind: ICMPBlock},
+	})
+	want := verify.Facts{
+		Down: []string{"use1-a"}, Cut: []verify.Link{{A: "use1", B: "euw1"}},
+		Underlay: []verify.Underlay{{A: "euw1", B: "use1", MTU: 1400}}, NoICMP: true,
+	}
+	if diff := cmp.Diff(want, got); diff != "" {
+		t.Error(diff)
+	}
+}
+
+func TestADroppedRouteIsGoneFromACopyOfThePlan(t *testing.T) {
+	l := drawn(t, threeRegions)
+	lost := netip.MustParsePrefix("10.20.0.0/16")
+	has := func(p *plan.Fabric, gateway string) bool {
+		for _, r := range p.Gateway(gateway).Routes {
+			for _, q := range r.Prefixes {
+				if q == lost {
+					return true
+				}
+			}
+		}
+		return false
+	}
+	var carrier string
+	for _, g := range l.record.Plan.Gateways {
+		if has(l.record.Plan, g.Name) {
+			carrier = g.Name
+		}
+	}
+	under := planUnder(l.record.Plan, []Fault{{Kind: RouteDrop, A: carrier, Prefix: lost}})
+	if has(under, carrier) || !has(l.record.Plan, carrier) {
+		t.Errorf("%s: lost in the copy: %v; still in the plan: %v", carrier, !has(under, carrier), has(l.record.Plan, carrier))
+	}
+}
+
+func TestPathsUnderFaults(t *testing.T) {
+	l := drawn(t, threeRegions)
+	narrow := 0
+	for i, p := range pathsUnder(l.record.World.Paths, []Fault{{Kind: UnderlayMTU, A: "hq", B: "use1", MTU: 1300}}) {
+		if p.MTU != l.record.World.Paths[i].MTU {
+			narrow++
+			if p.MTU != 1300 || p.From+p.To != "hquse1" && p.From+p.To != "use1hq" {
+				t.Errorf("%s to %s carries %d", p.From, p.To, p.MTU)
+			}
+		}
+	}
+	if narrow != 2 {
+		t.Errorf("%d paths are narrow, want both directions", narrow)
+	}
+}
+
+func TestACutIsWhereTheGatewayMeetsTheUnderlay(t *testing.T) {
+	l := drawn(t, threeRegions)
+	cut := []Fault{{Kind: LinkCut, A: "hq-1", B: "use1-a"}}
+	box, core := filterTable(l.record.World, "hq-1/nat", cut), filterTable(l.record.World, world.CoreSpace, cut)
+	if !strings.Contains(box, "iifname in1 ip daddr 203.0.113.10 drop") {
+		t.Errorf("the box of hq-1 does not cut:\n%s", box)
+	}
+	hq := world.InFamily(l.record.World.Edge("hq-1").Outer, netip.IPv4Unspecified())
+	if !strings.Contains(core, "ip saddr "+hq.String()+" drop") {
+		t.Errorf("the core does not cut at use1-a:\n%s", core)
+	}
+	if strings.Contains(core, "203.0.113.11") || strings.Contains(box, "203.0.113.11") {
+		t.Error("use1-b is cut, too")
+	}
+	if strings.Contains(filterTable(l.record.World, world.CoreSpace, nil), "drop") {
+		t.Error("without faults something is dropped")
+	}
+}
+
+func TestGenerationsHoldNoLink(t *testing.T) {
+	l := drawn(t, threeRegions)
+	linked := map[Link]bool{}
+	for _, k := range l.links() {
+		linked[k], linked[Link{k.B, k.A}] = true, true
+	}
+	seen := map[string]bool{}
+	all := l.generations()
+	for _, generation := range all {
+		for _, a := range generation {
+			seen[a] = true
+			for _, b := range generation {
+				if linked[Link{a, b}] {
+					t.Errorf("%s and %s start together and have a link", a, b)
+				}
+			}
+		}
+	}
+	if len(seen) != 7 || len(all) != 4 || !cmp.Equal(all[3], []string{"hq-1"}) {
+		t.Errorf("generations: %v", all)
+	}
+}

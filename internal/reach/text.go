@@ -6,10 +6,17 @@ import (
 	"strings"
 )
 
-// Text writes the changes for a person, a line each, with its mark.
+// mostLines is how many changes Text writes before it counts the rest.
+const mostLines = 200
+
+// Text writes the changes for a person, a line each, with its mark: the first 200, and how many more there are.
 func (d *Diff) Text() string {
 	var b strings.Builder
-	for _, c := range d.Changes {
+	for i, c := range d.Changes {
+		if i == mostLines {
+			fmt.Fprintf(&b, "… and %d more (-o json has them all)\n", len(d.Changes)-mostLines)
+			break
+		}
 		fmt.Fprintf(&b, "%s %s → %s, %s: %s → %s", c.Action.Mark(), c.From, c.To, strings.Join(c.Services, ", "), few(c.Sources), few(c.Destinations))
 		switch {
 		case c.Before == nil:

@@ -8,6 +8,7 @@ import (
 	"ropeway/internal/fabric"
 	"ropeway/internal/intent"
 	"ropeway/internal/lab/world"
+	"ropeway/internal/plan"
 )
 
 // echoPort is where a responder answers whatever the file names no port for (RFC 862).
@@ -37,9 +38,14 @@ func ends(services []fabric.Service) []fabric.Service {
 	return out
 }
 
-// universe returns every service that a fabric file tells apart, and one of each protocol that it does not name. Sorted.
-func universe(in *intent.Fabric) []fabric.Service {
+// universe returns every service that a fabric file or a plan tells apart, and one of each protocol that they do not name. Sorted.
+func universe(in *intent.Fabric, p *plan.Fabric) []fabric.Service {
 	all := anyService()
+	for _, g := range p.Gateways {
+		for _, r := range g.Firewall.Rules {
+			all = append(all, ends(r.Services)...)
+		}
+	}
 	for _, a := range in.Access {
 		all = append(all, ends(a.Services)...)
 	}
@@ -88,15 +94,15 @@ func pairs(w *world.World, from, to intent.Selector) [][2]netip.Addr {
 }
 
 // testServices returns what is sent for a test: the service it names; else all there are.
-func testServices(in *intent.Fabric, t intent.Test) []fabric.Service {
+func testServices(all []fabric.Service, t intent.Test) []fabric.Service {
 	if t.Service != nil {
 		return ends([]fabric.Service{*t.Service})
 	}
-	return universe(in)
+	return all
 }
 
 // flows returns what has to be sent to hear of every access entry, in its direction and against it, and of every test. Each once.
-func flows(in *intent.Fabric, w *world.World) []Flow {
+func flows(in *intent.Fabric, w *world.World, all []fabric.Service) []Flow {
 	seen := map[Flow]bool{}
 	var out []Flow
 	add := func(from, to netip.Addr, services []fabric.Service) {
@@ -120,21 +126,21 @@ func flows(in *intent.Fabric, w *world.World) []Flow {
 	}
 	for _, t := range in.Tests {
 		for _, p := range pairs(w, t.From, t.To) {
-			add(p[0], p[1], testServices(in, t))
+			add(p[0], p[1], testServices(all, t))
 		}
 	}
 	return out
 }
 
 // everything returns every service between every two addresses of different places.
-func everything(in *intent.Fabric, w *world.World) []Flow {
-	var all intent.Selector
+func everything(in *intent.Fabric, w *world.World, all []fabric.Service) []Flow {
+	var anywhere intent.Selector
 	for _, p := range in.Places {
-		all.Prefixes = append(all.Prefixes, p.Prefixes...)
+		anywhere.Prefixes = append(anywhere.Prefixes, p.Prefixes...)
 	}
 	var out []Flow
-	for _, p := range pairs(w, all, all) {
-		for _, s := range universe(in) {
+	for _, p := range pairs(w, anywhere, anywhere) {
+		for _, s := range all {
 			out = append(out, Flow{From: p[0], To: p[1], Service: s})
 		}
 	}

@@ -26,8 +26,9 @@ spec:
 `
 
 func TestUniverse(t *testing.T) {
+	l := drawn(t, policed)
 	var got []string
-	for _, s := range universe(drawn(t, policed).in) {
+	for _, s := range universe(l.in, l.record.Plan) {
 		got = append(got, s.String())
 	}
 	want := []string{"icmp", "tcp/7", "tcp/443", "tcp/8000", "tcp/8100", "udp/7"}
@@ -38,7 +39,7 @@ func TestUniverse(t *testing.T) {
 
 func TestFlowsSpeakOfAccessAndTests(t *testing.T) {
 	l := drawn(t, policed)
-	all := flows(l.in, l.record.World)
+	all := flows(l.in, l.record.World, universe(l.in, l.record.Plan))
 	var got []string
 	for _, f := range all {
 		got = append(got, fmt.Sprintf("%s %s %s", f.From, f.To, f.Service))

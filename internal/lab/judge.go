@@ -6,7 +6,6 @@ import (
 
 	"ropeway/internal/fabric"
 	"ropeway/internal/intent"
-	"ropeway/internal/lab/world"
 	"ropeway/internal/verify"
 )
 
@@ -21,7 +20,7 @@ type observedKey struct {
 }
 
 // judge decides every test by what was observed, and sets it beside the proof.
-func (r *Report) judge(in *intent.Fabric, w *world.World, proof *verify.Report) {
+func (r *Report) judge(l *Lab, services []fabric.Service, proof *verify.Report) {
 	seen := map[observedKey]Outcome{}
 	for _, res := range r.Results {
 		if !res.Stream {
@@ -29,17 +28,17 @@ func (r *Report) judge(in *intent.Fabric, w *world.World, proof *verify.Report) 
 		}
 	}
 	r.OK = r.Agree == r.Sent
-	r.Tests = make([]Tested, 0, len(in.Tests))
-	for i, t := range in.Tests {
+	r.Tests = make([]Tested, 0, len(l.in.Tests))
+	for i, t := range l.in.Tests {
 		out := Tested{From: t.From.Text, To: t.To.Text, Expect: t.Expect, Predicted: proof.Tests[i].OK, Position: t.Position}
 		if t.Service != nil {
 			out.Service = t.Service.String()
 		}
 		out.Observed, out.Reason = true, proof.Tests[i].Reason
-		all := pairs(w, t.From, t.To)
+		all := pairs(l.record.World, t.From, t.To)
 		out.Pairs = len(all)
 		for _, p := range all {
-			if bad := breaks(in, t, p, seen); bad != "" {
+			if bad := breaks(testServices(services, t), t, p, seen); bad != "" {
 				out.Observed, out.Reason = false, bad
 				break
 			}
@@ -51,8 +50,7 @@ func (r *Report) judge(in *intent.Fabric, w *world.World, proof *verify.Report) 
 }
 
 // breaks says how what was observed of one pair breaks a test; "" where it does not.
-func breaks(in *intent.Fabric, t intent.Test, p [2]netip.Addr, seen map[observedKey]Outcome) string {
-	services := testServices(in, t)
+func breaks(services []fabric.Service, t intent.Test, p [2]netip.Addr, seen map[observedKey]Outcome) string {
 	through, big, sizes := 0, 0, 0
 	for _, s := range services {
 		key := observedKey{p[0], p[1], s.String(), 0}

@@ -51,7 +51,7 @@ func Serve(ctx context.Context, lab string) error {
 		defer ns.Close()
 		spaces = append(spaces, ns)
 	}
-	answering, err := respond(spaces, universe(in))
+	answering, err := respond(spaces, universe(in, r.Plan))
 	if err != nil {
 		return err
 	}

@@ -9,6 +9,7 @@ import (
 	"golang.org/x/sys/unix"
 
 	"ropeway/internal/diag"
+	"ropeway/internal/fabric"
 	"ropeway/internal/intent"
 	"ropeway/internal/lab/world"
 	"ropeway/internal/verify"
@@ -93,12 +94,13 @@ func (l *Lab) test(ctx context.Context, st *site, opts TestOptions) (*Report, er
 
 	facts, plan := l.believed(opts)
 	healthy, real := verify.New(l.record.Plan, verify.Facts{}), verify.New(plan, facts)
-	small := flows(l.in, st.world)
+	services := universe(l.in, l.record.Plan)
+	small := flows(l.in, st.world, services)
 	if opts.Everything {
-		small = everything(l.in, st.world)
+		small = everything(l.in, st.world, services)
 	}
 	all := append(small, sized(small, healthy, real)...)
-	all = append(all, l.askedSizes(all)...)
+	all = append(all, l.askedSizes(all, services)...)
 	forecasts := make([]forecast, len(all))
 	for i, f := range all {
 		forecasts[i] = predict(real, f)
@@ -111,12 +113,12 @@ func (l *Lab) test(ctx context.Context, st *site, opts TestOptions) (*Report, er
 	for i, pr := range probes {
 		out.add(st.world, forecasts[i], pr)
 	}
-	out.judge(l.in, st.world, real.Check(l.in))
+	out.judge(l, services, real.Check(l.in))
 	return out, nil
 }
 
 // askedSizes returns flows of the sizes that tests ask for, where some service can carry a size.
-func (l *Lab) askedSizes(have []Flow) []Flow {
+func (l *Lab) askedSizes(have []Flow, services []fabric.Service) []Flow {
 	known := map[Flow]bool{}
 	for _, f := range have {
 		known[f] = true
@@ -127,7 +129,7 @@ func (l *Lab) askedSizes(have []Flow) []Flow {
 			continue
 		}
 		for _, p := range pairs(l.record.World, t.From, t.To) {
-			for _, s := range testServices(l.in, t) {
+			for _, s := range testServices(services, t) {
 				f := Flow{From: p[0], To: p[1], Service: s, Size: t.MTU}
 				if carriesSize(s) && !known[f] {
 					known[f] = true

@@ -197,14 +197,11 @@ func flowTable(results []lab.Result) *console.Table {
 func summary(out io.Writer, style console.Style, r *lab.Report) error {
 	var b strings.Builder
 	for _, t := range r.Tests {
-		mark, service := style.Green("✓"), ""
+		mark := style.Green("✓")
 		if !t.OK {
 			mark = style.Red("✗")
 		}
-		if t.Service != "" && !strings.Contains(t.To, ":") {
-			service = " " + t.Service
-		}
-		fmt.Fprintf(&b, "%s test %s → %s%s %s: predicted %s, observed %s", mark, t.From, t.To, service, t.Expect, holds(t.Predicted), holds(t.Observed))
+		fmt.Fprintf(&b, "%s test %s → %s %s: predicted %s, observed %s", mark, t.From, t.To, t.Expect, holds(t.Predicted), holds(t.Observed))
 		if !t.OK && t.Reason != "" {
 			b.WriteString(" (" + t.Reason + ")")
 		}

@@ -7,6 +7,7 @@ import (
 	"io/fs"
 	"os"
 	"path/filepath"
+	"strings"
 	"time"
 
 	"golang.org/x/sys/unix"
@@ -78,7 +79,7 @@ func readRecord(lab string) (*record, error) {
 		return nil, missingLab(lab)
 	}
 	if err != nil {
-		return nil, err
+		return nil, needsRoot(lab, err)
 	}
 	var r record
 	if err := json.Unmarshal(data, &r); err != nil {
@@ -91,12 +92,20 @@ func missingLab(lab string) error {
 	return problem("RW5003", "lab "+lab, "there is no such lab", "ropeway lab up FILE makes one; ropeway lab list shows those there are")
 }
 
+// needsRoot explains an error of permissions; others come through as they are.
+func needsRoot(lab string, err error) error {
+	if !errors.Is(err, fs.ErrPermission) {
+		return err
+	}
+	return problem("RW5006", strings.TrimSpace("lab "+lab), "a lab is made of network namespaces, and only root makes and enters those", "run the command as root")
+}
+
 // hold takes the lock of a lab, alone or shared, until release. It returns RW5004 where somebody else's hold forbids it, and an
 // error that is fs.ErrNotExist where the lab has no directory.
 func hold(lab string, how int) (release func() error, err error) {
 	d, err := os.OpenFile(home(lab), os.O_RDONLY|unix.O_NOFOLLOW|unix.O_DIRECTORY, 0)
 	if err != nil {
-		return nil, fmt.Errorf("lock lab %s: %w", lab, err)
+		return nil, needsRoot(lab, fmt.Errorf("lock lab %s: %w", lab, err))
 	}
 	err = tryFlock(int(d.Fd()), how)
 	if errors.Is(err, unix.EWOULDBLOCK) {
@@ -130,7 +139,7 @@ func List() ([]string, error) {
 		return nil, nil
 	}
 	if err != nil {
-		return nil, fmt.Errorf("list the labs: %w", err)
+		return nil, needsRoot("", fmt.Errorf("list the labs: %w", err))
 	}
 	var names []string
 	for _, e := range entries {

@@ -55,7 +55,7 @@ func Up(ctx context.Context, file string, text []byte, opts Options) (l *Lab, si
 		opts.Name = in.Name
 	}
 	if os.Geteuid() != 0 {
-		return nil, nil, problem("RW5006", "lab "+opts.Name, "a lab is made of network namespaces, and only root makes those", "run it as root")
+		return nil, nil, needsRoot(opts.Name, fs.ErrPermission)
 	}
 	agent, err := findAgent(opts.Agent)
 	if err != nil {

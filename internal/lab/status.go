@@ -41,7 +41,7 @@ type LinkNow struct {
 }
 
 // statusPatience is how long a link may take to answer. A handshake over the lab's wires takes milliseconds.
-const statusPatience = 1500 * time.Millisecond
+const statusPatience = 3 * time.Second
 
 // Status looks at a lab. It sends an echo through every link.
 func (l *Lab) Status(ctx context.Context) (s *Status, err error) {

@@ -15,7 +15,7 @@ import (
 // How streams are judged. Enough bytes to fill several packets of the largest MTU there is, both ways.
 const (
 	streamSize     = 192 << 10
-	streamPatience = 6 * time.Second
+	streamPatience = 12 * time.Second
 	streamQuiet    = 1500 * time.Millisecond // for one that is expected to stall
 	streamsAtOnce  = 32
 )

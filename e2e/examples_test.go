@@ -2,6 +2,7 @@ package e2e
 
 import (
 	"encoding/json"
+	"io/fs"
 	"os"
 	"path/filepath"
 	"strings"
@@ -116,6 +117,26 @@ func TestALabThatIsUp(t *testing.T) {
 			t.Error("a program that does not exist ran")
 		}
 	})
+	t.Run("nothing secret", func(t *testing.T) {
+		secrets := privateKeys(t, name)
+		said := must(t, 0, "lab", "status", "--name", name, "-o", "json").out + must(t, 0, "lab", "test", "--name", name, "-o", "json").out
+		err := filepath.WalkDir("/run/ropeway-lab/"+name, func(path string, d fs.DirEntry, err error) error {
+			if err == nil && d.Type().IsRegular() && !strings.Contains(path, "/keys/") {
+				var data []byte
+				data, err = os.ReadFile(path)
+				said += string(data)
+			}
+			return err
+		})
+		if err != nil {
+			t.Fatal(err)
+		}
+		for _, secret := range secrets {
+			if strings.Contains(said, secret) {
+				t.Error("a private key is in an output, a record or a log")
+			}
+		}
+	})
 	t.Run("clash", func(t *testing.T) {
 		r := must(t, 1, "lab", "up", "../examples/dual-stack.yaml", "--name", name)
 		if !strings.Contains(r.errors, "RW5007") {
@@ -132,6 +153,29 @@ func TestALabThatIsUp(t *testing.T) {
 			t.Errorf("two labs and no name: %s", r.errors)
 		}
 	})
+}
+
+// privateKeys returns the key of every gateway of a lab, which only root reads.
+func privateKeys(t *testing.T, name string) []string {
+	t.Helper()
+	files, err := filepath.Glob("/run/ropeway-lab/" + name + "/gateways/*/state/keys/*.key")
+	if err != nil || len(files) != 7 {
+		t.Fatalf("key files: %v, %v", files, err)
+	}
+	var out []string
+	for _, f := range files {
+		info, err := os.Stat(f)
+		if err != nil || info.Mode().Perm() != 0o600 {
+			t.Errorf("%s: %v, %v", f, info.Mode(), err)
+		}
+		data, err := os.ReadFile(f)
+		if key := strings.TrimSpace(string(data)); err != nil || len(key) != 44 {
+			t.Fatalf("%s holds no key, or %v", f, err)
+		} else {
+			out = append(out, key)
+		}
+	}
+	return out
 }
 
 func TestBadInputMakesNoLab(t *testing.T) {

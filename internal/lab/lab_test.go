@@ -2,11 +2,14 @@ package lab
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"os"
 	"strings"
 	"testing"
 	"time"
+
+	"ropeway/internal/diag"
 )
 
 // threeRegions is a mesh of three regions with two gateways each and a site behind NAT.
@@ -144,4 +147,29 @@ func agrees(t *testing.T, l *Lab) *Report {
 		}
 	}
 	return r
+}
+
+func TestOneCommandAtATime(t *testing.T) {
+	if os.Geteuid() != 0 {
+		t.Skip("needs root")
+	}
+	name := labName(t)
+	release, err := claim(name)
+	if err != nil {
+		t.Fatal(err)
+	}
+	var p diag.Problem
+	if err := Down(t.Context(), name); !errors.As(err, &p) || p.Code != "RW5004" {
+		t.Errorf("down while another command works: %v, want RW5004", err)
+	}
+	if _, err := claim(name); !errors.As(err, &p) || p.Code != "RW5007" {
+		t.Errorf("the same name again: %v, want RW5007", err)
+	}
+	if err := release(); err != nil {
+		t.Fatal(err)
+	}
+	if err := Down(t.Context(), name); err != nil {
+		t.Error(err)
+	}
+	leavesNothing(t, name)
 }

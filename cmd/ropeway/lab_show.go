@@ -4,6 +4,7 @@ import (
 	"fmt"
 	"io"
 	"net/netip"
+	"slices"
 	"strconv"
 	"strings"
 
@@ -129,8 +130,9 @@ Exit 0 where every packet did as predicted and every test holds, 3 otherwise.`,
 	return cmd
 }
 
-// manyResults is how many rows a table of flows may have before it shows only those that matter; -o wide shows all.
-const manyResults = 400
+// manyResults is how many rows a table of flows may have. Where there are more, flows between the same two hosts that fare alike share
+// a row; where those are too many as well, only the flows that matter are shown. -o wide shows every flow.
+const manyResults = 300
 
 func showTested(cmd *cobra.Command, format console.Format, r *lab.Report) error {
 	out := cmd.OutOrStdout()
@@ -139,18 +141,18 @@ func showTested(cmd *cobra.Command, format console.Format, r *lab.Report) error 
 		return console.Encode(out, format, r)
 	}
 	wide := format == console.Wide
-	shown, hidden := r.Results, 0
-	if len(shown) > manyResults && !wide {
-		shown = nil
-		for _, res := range r.Results {
-			if !res.Agree {
-				shown = append(shown, res)
+	rows := flowRows(r.Results, !wide && len(r.Results) > manyResults)
+	hidden := 0
+	if len(rows) > manyResults && !wide {
+		rows = slices.DeleteFunc(rows, func(f flowRow) bool {
+			if f.Agree {
+				hidden += f.flows
 			}
-		}
-		hidden = len(r.Results) - len(shown)
+			return f.Agree
+		})
 	}
-	if len(shown) > 0 {
-		if err := flowTable(shown).Write(out, style, wide); err != nil {
+	if len(rows) > 0 {
+		if err := flowTable(rows).Write(out, style, wide); err != nil {
 			return err
 		}
 	}
@@ -162,31 +164,60 @@ func showTested(cmd *cobra.Command, format console.Format, r *lab.Report) error 
 	return summary(out, style, r)
 }
 
-func flowTable(results []lab.Result) *console.Table {
+// A flowRow is a row of the table: a flow, or several between the same two hosts that fare alike.
+type flowRow struct {
+	lab.Result
+	from, to, size string
+	flows          int
+}
+
+func flowRows(results []lab.Result, together bool) []flowRow {
+	var rows []flowRow
+	known := map[flowRow]int{}
+	for _, r := range results {
+		row := flowRow{Result: r, from: r.From.String(), to: r.To.String(), size: "small", flows: 1}
+		switch {
+		case r.Stream:
+			row.size = "stream"
+		case r.Size != 0:
+			row.size = strconv.Itoa(r.Size)
+		}
+		if together {
+			row.from, row.to = r.FromHost, r.ToHost
+			alike := flowRow{
+				from: row.from, to: row.to, size: row.size,
+				Result: lab.Result{Service: r.Service, Predicted: r.Predicted, Observed: r.Observed},
+			}
+			if at, ok := known[alike]; ok {
+				rows[at].flows++
+				continue
+			}
+			known[alike] = len(rows)
+		}
+		rows = append(rows, row)
+	}
+	return rows
+}
+
+func flowTable(rows []flowRow) *console.Table {
 	t := &console.Table{Columns: []console.Column{
-		{Title: "FROM"}, {Title: "TO"}, {Title: "SERVICE"}, {Title: "SIZE", Right: true}, {Title: "PREDICTED"}, {Title: "OBSERVED"},
+		{Title: "FROM"}, {Title: "TO"}, {Title: "SERVICE"}, {Title: "SIZE", Right: true}, {Title: "FLOWS", Right: true}, {Title: "PREDICTED"}, {Title: "OBSERVED"},
 		{Title: ""}, {Title: "WHY", Wide: true},
 	}}
-	for _, r := range results {
-		size, agree := "small", "✓"
-		if r.Size != 0 {
-			size = strconv.Itoa(r.Size)
-		}
-		if r.Stream {
-			size = "stream"
-		}
+	for _, r := range rows {
+		agree := "✓"
 		if !r.Agree {
 			agree = "✗ they differ"
 		}
 		t.Rows = append(t.Rows, []string{
-			r.From.String(), r.To.String(), r.Service, size, string(r.Predicted), string(r.Observed), agree, r.Reason,
+			r.from, r.to, r.Service, r.size, strconv.Itoa(r.flows), string(r.Predicted), string(r.Observed), agree, r.Reason,
 		})
 	}
 	t.Paint = func(style console.Style, row, column int, cell string) string {
 		switch {
-		case column == 6 && results[row].Agree:
+		case column == 7 && rows[row].Agree:
 			return style.Green(cell)
-		case column >= 4 && column <= 6 && !results[row].Agree:
+		case column >= 5 && column <= 7 && !rows[row].Agree:
 			return style.Red(cell)
 		}
 		return cell

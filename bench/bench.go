@@ -60,6 +60,16 @@ func Report(b *testing.B, ours, theirs, most time.Duration, ratio float64) {
 	}
 }
 
+// Within reports the median of what some rounds took, and holds it against a bar.
+func Within(b *testing.B, rounds []time.Duration, most time.Duration) {
+	b.Helper()
+	got := Median(rounds)
+	b.ReportMetric(ms(got), "p50-ms")
+	if got > most {
+		Miss(b, "took %s, want at most %s", got, most)
+	}
+}
+
 // Miss fails a benchmark that does not reach its bar, or only says so where ROPEWAY_BENCH_LENIENT is set.
 func Miss(b *testing.B, format string, args ...any) {
 	b.Helper()

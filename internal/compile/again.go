@@ -113,9 +113,9 @@ func (e *emitter) placeAgain(p *place, was *plan.Place, changed []int) *plan.Pla
 			end++
 		}
 		switch {
-		case had && r != nil && identical(now.Routes[at].Prefixes, r.Prefixes):
-		case r != nil:
-			now.Routes, touched = slices.Concat(now.Routes[:at], []*plan.RouterRoute{r}, now.Routes[end:]), true
+		case had && identical(now.Routes[at].Prefixes, r.Prefixes):
+		case len(r.Prefixes) > 0:
+			now.Routes, touched = slices.Concat(now.Routes[:at], []*plan.RouterRoute{&r}, now.Routes[end:]), true
 		case had:
 			now.Routes, touched = slices.Concat(now.Routes[:at], now.Routes[end:]), true
 		}
@@ -142,17 +142,17 @@ func (e *emitter) gatewayAgain(g *gateway, was *plan.Gateway, changed []int) *pl
 	peers, routes := was.Devices[0].Peers, was.Routes
 	touched := false
 	for _, l := range dirty {
-		peer := new(plan.Peer)
-		group := e.peer(peer, l)
-		first, end := routesOf(routes, peer.Gateway)
-		if slices.EqualFunc(routes[first:end], group, sameRoute) {
+		far := e.end(l)
+		first, end := routesOf(routes, far.peer.Gateway)
+		if slices.EqualFunc(routes[first:end], far.routes, sameRoute) {
 			continue
 		}
 		if !touched {
 			peers, touched = slices.Clone(peers), true
 		}
-		peers[slices.Index(g.links, l)] = peer
-		routes = slices.Concat(routes[:first], group, routes[end:])
+		at, _ := slices.BinarySearchFunc(peers, far.peer.Gateway, func(p *plan.Peer, name string) int { return strings.Compare(p.Gateway, name) })
+		peers[at] = far.peer
+		routes = slices.Concat(routes[:first], far.routes, routes[end:])
 	}
 	if !touched && firewallSame {
 		return was

@@ -5,7 +5,9 @@ import (
 	"net/netip"
 	"runtime"
 	"testing"
+	"time"
 
+	"ropeway/bench"
 	"ropeway/internal/fabric"
 	"ropeway/internal/intent"
 	"ropeway/internal/prefixes"
@@ -37,8 +39,11 @@ func bigMesh(n int) *intent.Fabric {
 
 func BenchmarkCompileCold(b *testing.B) {
 	in := bigMesh(1000)
+	var took []time.Duration
 	for b.Loop() {
+		start := time.Now()
 		p, _ := Compile(in, nil)
+		took = append(took, time.Since(start))
 		rules := 0
 		for _, g := range p.Gateways {
 			for _, r := range g.Routes {
@@ -51,8 +56,12 @@ func BenchmarkCompileCold(b *testing.B) {
 		runtime.ReadMemStats(&m)
 		b.ReportMetric(float64(m.HeapAlloc)/1e6, "MB-live")
 		b.ReportMetric(float64(m.Sys)/1e6, "MB-sys")
+		if m.Sys > 2<<30 {
+			bench.Miss(b, "%d MiB from the system, want at most 2 GiB", m.Sys>>20)
+		}
 		runtime.KeepAlive(p)
 	}
+	bench.Within(b, took, 3*time.Second)
 }
 
 // BenchmarkRecompileOnePrefix changes one prefix of one place back and forth: everybody needs it, so every gateway is concerned.
@@ -68,9 +77,12 @@ func BenchmarkRecompileOnePrefix(b *testing.B) {
 	var c Compiler
 	last, lock := c.Compile(variants[0], nil)
 	i := 0
+	var took []time.Duration
 	for b.Loop() {
 		i++
+		start := time.Now()
 		next, _ := c.Compile(variants[i%2], lock)
+		took = append(took, time.Since(start))
 		emitted := 0
 		for k := range next.Gateways {
 			if next.Gateways[k] != last.Gateways[k] {
@@ -80,4 +92,5 @@ func BenchmarkRecompileOnePrefix(b *testing.B) {
 		b.ReportMetric(float64(emitted), "gateways-emitted")
 		last = next
 	}
+	bench.Within(b, took, 50*time.Millisecond)
 }

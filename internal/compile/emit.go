@@ -11,29 +11,21 @@ import (
 // deviceName is the one device that a gateway has with static routing.
 const deviceName = "rw0"
 
-// An emitter writes plans. Lists that several gateways need are made once: allowed holds what a peer is allowed beside its own
-// tunnel addresses, parts a rule's share of a place.
+// An emitter writes plans. What several gateways need is made once: how they see a peer, and what their place lets through.
 type emitter struct {
-	graph   *graph
-	needs   *needs
-	ipv6    bool
-	allowed map[allowedKey][]netip.Prefix
-	walls   []*plan.Firewall // by place number
-}
-
-// allowedKey names a list by what it is made of: a peer, and the list of its place's prefixes (its first element's address).
-type allowedKey struct {
-	peer *gateway
-	list *netip.Prefix
+	graph *graph
+	needs *needs
+	ipv6  bool
+	ends  [][]*end         // by the number of the gateway that is the end
+	walls []*plan.Firewall // by place number
 }
 
 func newEmitter(g *graph, n *needs, ipv6 bool) *emitter {
-	return &emitter{g, n, ipv6, map[allowedKey][]netip.Prefix{}, make([]*plan.Firewall, len(g.places))}
+	return &emitter{g, n, ipv6, make([][]*end, len(g.gateways)), make([]*plan.Firewall, len(g.places))}
 }
 
 // gateway writes the plan of one gateway.
 func (e *emitter) gateway(g *gateway) *plan.Gateway {
-	peers := make([]plan.Peer, len(g.links))
 	out := &plan.Gateway{
 		Name: g.Name, Place: g.place.Name,
 		Devices: []plan.Device{{
@@ -44,35 +36,65 @@ func (e *emitter) gateway(g *gateway) *plan.Gateway {
 		Firewall: *e.firewall(g.place),
 		Sysctls:  e.sysctls(),
 	}
-	for i, l := range g.links {
-		routes := e.peer(&peers[i], l)
-		out.Devices[0].Peers[i] = &peers[i]
-		out.Routes = append(out.Routes, routes...)
+	for i := range g.links {
+		far := e.end(&g.links[i])
+		out.Devices[0].Peers[i] = far.peer
+		out.Routes = append(out.Routes, far.routes...)
 	}
 	return out
 }
 
-// peer writes the other end of a link and the routes that lead there: a group per MTU.
-func (e *emitter) peer(p *plan.Peer, l *link) []*plan.Route {
-	*p = plan.Peer{
+// An end is the other end of a link, and the routes that lead there: one per MTU.
+type end struct {
+	peer   *plan.Peer
+	routes []*plan.Route
+	need   []netip.Prefix // what both are made of, beside the link
+}
+
+// mostEnds is how many different views of a gateway are looked through for one that is wanted again. There are few: a gateway behind
+// NAT is seen in one way, others by those who dial and by those who wait.
+const mostEnds = 8
+
+// end writes the other end of a link. Most gateways see a peer alike, and share it.
+func (e *emitter) end(l *link) *end {
+	if len(l.legs) > 1 || len(l.beyond) > 0 { // what goes there depends on where the link is
+		return newEnd(l, e.groups(l))
+	}
+	var need []netip.Prefix
+	if len(l.legs) == 1 {
+		need = e.needs.between(&l.legs[0])
+	}
+	known := e.ends[l.peer.number]
+	for _, x := range known[max(0, len(known)-mostEnds):] {
+		if x.seenBy(l) && identical(x.need, need) {
+			return x
+		}
+	}
+	x := newEnd(l, []group{{l.mtu, prefixes.Union(l.peer.tunnel, need)}})
+	x.need = need
+	e.ends[l.peer.number] = append(known, x)
+	return x
+}
+
+// seenBy reports whether a link sees this end of it: with the same prefixes, there is no difference.
+func (x *end) seenBy(l *link) bool {
+	p := x.peer
+	return p.MTU == l.mtu && p.Underlay == l.underlay && p.Overhead == l.overhead && p.Keepalive == l.keepalive && p.Standby == l.standby()
+}
+
+// newEnd writes what a link leads to, given the prefixes that go there.
+func newEnd(l *link, groups []group) *end {
+	x := &end{peer: &plan.Peer{
 		Gateway: l.peer.Name, PublicKey: l.peer.key, Endpoint: l.peer.Endpoint, Keepalive: l.keepalive,
 		MTU: l.mtu, Underlay: l.underlay, Overhead: l.overhead, Standby: l.standby(),
-	}
-	groups := e.groups(l)
-	routes := make([]*plan.Route, len(groups))
-	for i, g := range groups {
-		routes[i] = &plan.Route{Device: deviceName, Peer: l.peer.Name, MTU: g.mtu, Prefixes: g.prefixes}
-	}
-	if len(groups) == 1 {
-		p.AllowedIPs = groups[0].prefixes
-		return routes
-	}
+	}}
 	var all [][]netip.Prefix
 	for _, g := range groups {
+		x.routes = append(x.routes, &plan.Route{Device: deviceName, Peer: l.peer.Name, MTU: g.mtu, Prefixes: g.prefixes})
 		all = append(all, g.prefixes)
 	}
-	p.AllowedIPs = prefixes.Union(all...)
-	return routes
+	x.peer.AllowedIPs = union(all)
+	return x
 }
 
 // A group is the prefixes behind a link that share a path MTU.
@@ -84,13 +106,9 @@ type group struct {
 // groups sorts what goes by a link by the MTU of its path. The tunnel addresses of the peer, and of the gateways beyond it whose
 // ICMP errors come back this way, go with the link's own.
 func (e *emitter) groups(l *link) []group {
-	if len(l.legs) == 1 && len(l.beyond) == 0 { // two joined places: nothing to sort
-		if need := e.needs.between(l.legs[0]); len(need) > 0 {
-			return []group{{l.mtu, e.withTunnel(l.peer, need)}}
-		}
-	}
 	byMTU := map[int][][]netip.Prefix{l.mtu: nil}
-	for _, leg := range l.legs {
+	for i := range l.legs {
+		leg := &l.legs[i]
 		if need := e.needs.between(leg); len(need) > 0 {
 			byMTU[leg.mtu] = append(byMTU[leg.mtu], need)
 		}
@@ -110,15 +128,6 @@ func (e *emitter) groups(l *link) []group {
 	}
 	slices.SortFunc(out, func(a, b group) int { return b.mtu - a.mtu })
 	return out
-}
-
-// withTunnel returns a peer's tunnel addresses and a list of prefixes, made once for everybody who has this peer.
-func (e *emitter) withTunnel(peer *gateway, list []netip.Prefix) []netip.Prefix {
-	k := allowedKey{peer, &list[0]}
-	if e.allowed[k] == nil {
-		e.allowed[k] = prefixes.Union(peer.tunnel, list)
-	}
-	return e.allowed[k]
 }
 
 // firewall writes what all gateways of a place let through.
@@ -170,20 +179,24 @@ func (e *emitter) sysctls() []plan.Sysctl {
 
 // place writes a place's route table.
 func (e *emitter) place(p *place) *plan.Place {
-	out := &plan.Place{Name: p.Name, Kind: p.Kind, Prefixes: p.Prefixes, Routes: make([]*plan.RouterRoute, 0, len(p.first))}
+	table := make([]plan.RouterRoute, 0, len(p.first))
 	for _, to := range e.graph.byName {
-		if r := e.routerRoute(p, to); r != nil {
-			out.Routes = append(out.Routes, r)
+		if r := e.routerRoute(p, to); len(r.Prefixes) > 0 {
+			table = append(table, r)
 		}
+	}
+	out := &plan.Place{Name: p.Name, Kind: p.Kind, Prefixes: p.Prefixes, Routes: make([]*plan.RouterRoute, len(table))}
+	for i := range table {
+		out.Routes[i] = &table[i]
 	}
 	return out
 }
 
-// routerRoute says which gateway takes what a place needs of another; nil where it needs nothing.
-func (e *emitter) routerRoute(p, to *place) *plan.RouterRoute {
-	first, need := p.first[to.number], e.needs.of[e.needs.class[p.number]][to.number]
-	if first == nil || len(need) == 0 {
-		return nil
+// routerRoute says which gateway takes what a place needs of another; it has no prefixes where the place needs nothing, or nothing gets there.
+func (e *emitter) routerRoute(p, to *place) plan.RouterRoute {
+	r := plan.RouterRoute{To: to.Name}
+	if first := p.first[to.number]; first != nil {
+		r.Gateway, r.Prefixes = first.Name, e.needs.of[e.needs.class[p.number]][to.number]
 	}
-	return &plan.RouterRoute{To: to.Name, Gateway: first.Name, Prefixes: need}
+	return r
 }

@@ -36,7 +36,7 @@ type gateway struct {
 	tunnel    []netip.Prefix // its tunnel addresses
 	key       key.Public
 	deviceMTU int
-	links     []*link // sorted by the peer's number
+	links     []link  // sorted by the peer's number
 	next      []*link // [place]: where packets for it leave; nil where none cross here
 }
 
@@ -46,7 +46,7 @@ type link struct {
 	underlay, overhead int
 	mtu                int
 	keepalive          int
-	legs               []*leg     // what goes this way, by the number of its destination
+	legs               []leg      // what goes this way, by the number of its destination
 	beyond             []*gateway // whom it crosses after the peer, by number: ICMP errors come from there
 }
 
@@ -83,14 +83,16 @@ func newGraph(in *intent.Fabric, lock *state.Lock) *graph {
 			p.hubs = append(p.hubs, byPlace[h])
 		}
 	}
-	for _, l := range in.Joined() {
+	for l := range in.Joined() {
 		g.join(byPlace[l.A], byPlace[l.B], l.UnderlayMTU)
 	}
 	g.connect()
+	var way []*gateway
 	for _, s := range g.places {
 		for _, t := range g.places {
 			if s != t {
-				g.route(s, t)
+				way = g.path(way[:0], s, t)
+				g.route(s, t, way)
 			}
 		}
 	}
@@ -128,12 +130,19 @@ func (g *graph) joined(a, b *place) bool { return g.underlay[a.number*len(g.plac
 // connect makes the links: every gateway of a place with every gateway of a place that it is joined with.
 func (g *graph) connect() {
 	for _, a := range g.gateways {
+		n := 0
+		for _, p := range g.places {
+			if g.joined(a.place, p) {
+				n += len(p.gateways)
+			}
+		}
+		a.links = make([]link, 0, n)
 		for _, b := range g.gateways {
 			underlay := int(g.underlay[a.place.number*len(g.places)+b.place.number])
 			if underlay == 0 {
 				continue
 			}
-			l := &link{peer: b, underlay: underlay, overhead: intent.Overhead(a.Gateway, b.Gateway)}
+			l := link{peer: b, underlay: underlay, overhead: intent.Overhead(a.Gateway, b.Gateway)}
 			a.links = append(a.links, l)
 			a.deviceMTU = max(a.deviceMTU, underlay-l.overhead)
 		}
@@ -142,7 +151,8 @@ func (g *graph) connect() {
 		}
 	}
 	for _, a := range g.gateways {
-		for _, l := range a.links {
+		for i := range a.links {
+			l := &a.links[i]
 			l.mtu = linkMTU(l.underlay-l.overhead, a.deviceMTU, l.peer.deviceMTU)
 		}
 	}
@@ -158,9 +168,8 @@ func linkMTU(fits, deviceA, deviceB int) int {
 }
 
 // route adds the way from s to t to the gateways on it.
-func (g *graph) route(s, t *place) {
-	way := g.path(s, t)
-	if way == nil {
+func (g *graph) route(s, t *place, way []*gateway) {
+	if len(way) == 0 {
 		return
 	}
 	s.first[t.number] = way[0]
@@ -182,15 +191,15 @@ func (g *graph) route(s, t *place) {
 
 // link returns the link to a peer that there is one to.
 func (g *gateway) link(peer *gateway) *link {
-	i, _ := slices.BinarySearchFunc(g.links, peer.number, func(l *link, n int) int { return l.peer.number - n })
-	return g.links[i]
+	i, _ := slices.BinarySearchFunc(g.links, peer.number, func(l link, n int) int { return l.peer.number - n })
+	return &g.links[i]
 }
 
 // carry notes that packets from s for t leave by the link.
 func (l *link) carry(s, t *place, mtu int) {
-	at, known := slices.BinarySearchFunc(l.legs, t.number, func(c *leg, n int) int { return c.to.number - n })
+	at, known := slices.BinarySearchFunc(l.legs, t.number, func(c leg, n int) int { return c.to.number - n })
 	if !known {
-		l.legs = slices.Insert(l.legs, at, &leg{to: t, mtu: mtu})
+		l.legs = slices.Insert(l.legs, at, leg{to: t, mtu: mtu})
 	}
 	l.legs[at].sources = append(l.legs[at].sources, s)
 }
@@ -202,7 +211,8 @@ const keepalive = 25
 
 // settle decides who keeps which session warm.
 func (g *gateway) settle() {
-	for _, l := range g.links {
+	for i := range g.links {
+		l := &g.links[i]
 		switch {
 		case l.peer.Endpoint.IsZero():
 		case g.Dials():

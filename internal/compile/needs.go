@@ -145,33 +145,49 @@ func newOwners(places []*place) *owners {
 		prefix netip.Prefix
 		place  int
 	}
-	var all []owned
+	n := 0
+	for _, p := range places {
+		n += len(p.Prefixes)
+	}
+	all := make([]owned, 0, n)
 	for _, p := range places {
 		for _, prefix := range p.Prefixes {
 			all = append(all, owned{prefix, p.number})
 		}
 	}
 	slices.SortFunc(all, func(a, b owned) int { return a.prefix.Compare(b.prefix) })
-	o := &owners{places: len(places)}
-	for _, x := range all {
-		o.prefixes = append(o.prefixes, x.prefix)
-		o.number = append(o.number, x.place)
+	o := &owners{len(places), make([]netip.Prefix, n), make([]int, n)}
+	for i, x := range all {
+		o.prefixes[i], o.number[i] = x.prefix, x.place
 	}
 	return o
 }
 
 // split sorts a selector's prefixes, each of which lies within one place, by place. Both lists are sorted, so one walk does.
 func (o *owners) split(list []netip.Prefix) [][]netip.Prefix {
+	sizes := make([]int, o.places)
+	o.each(list, func(_ netip.Prefix, place int) { sizes[place]++ })
+	all := make([]netip.Prefix, 0, len(list))
 	parts := make([][]netip.Prefix, o.places)
+	for place, n := range sizes {
+		if n > 0 {
+			parts[place] = all[len(all) : len(all) : len(all)+n]
+			all = all[:len(all)+n]
+		}
+	}
+	o.each(list, func(p netip.Prefix, place int) { parts[place] = append(parts[place], p) })
+	return parts
+}
+
+// each calls do with the prefixes that a place owns, and the place.
+func (o *owners) each(list []netip.Prefix, do func(p netip.Prefix, place int)) {
 	at := 0
 	for _, p := range list {
 		for at < len(o.prefixes) && !prefixes.Covers(o.prefixes[at], p) {
 			at++
 		}
 		if at < len(o.prefixes) {
-			n := o.number[at]
-			parts[n] = append(parts[n], p)
+			do(p, o.number[at])
 		}
 	}
-	return parts
 }

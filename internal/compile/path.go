@@ -16,40 +16,40 @@ import "slices"
 // At a hub's gateway h, packets for an attached spoke T go to face(T,h), for another spoke to T's exit, for another hub J to
 // face(J,h): none depends on where they come from. At a spoke's gateway there is one way per remote place by construction.
 
-// path returns the gateways that packets from s to t cross, at both ends and between; nil where there is no way.
-// path(t, s) is the reverse.
-func (g *graph) path(s, t *place) []*gateway {
+// path appends to way the gateways that packets from s to t cross, at both ends and between; none where there is no way.
+// The path from t to s is the reverse.
+func (g *graph) path(way []*gateway, s, t *place) []*gateway {
 	if g.joined(s, t) {
-		return direct(s, t)
+		return direct(way, s, t)
 	}
 	if via := g.common(s, t); via != nil {
-		return []*gateway{s.facing(via), via, t.facing(via)}
+		return append(way, s.facing(via), via, t.facing(via))
 	}
 	switch out, in := s.exit(), t.exit(); {
 	case s.Hub && in != nil:
-		return []*gateway{s.facing(in), in, t.facing(in)}
+		return append(way, s.facing(in), in, t.facing(in))
 	case t.Hub && out != nil:
-		return []*gateway{s.facing(out), out, t.facing(out)}
+		return append(way, s.facing(out), out, t.facing(out))
 	case out != nil && in != nil:
-		return []*gateway{s.facing(out), out, in, t.facing(in)}
+		return append(way, s.facing(out), out, in, t.facing(in))
 	}
-	return nil
+	return way
 }
 
-// direct returns the pair of gateways that carries the traffic of two joined places.
-func direct(s, t *place) []*gateway {
+// direct appends the pair of gateways that carries the traffic of two joined places.
+func direct(way []*gateway, s, t *place) []*gateway {
 	switch {
 	case s.Hub && t.Hub:
 		i := (s.ordinal + t.ordinal) % min(len(s.gateways), len(t.gateways))
-		return []*gateway{s.gateways[i], t.gateways[i]}
+		return append(way, s.gateways[i], t.gateways[i])
 	case s.Hub && slices.Contains(t.hubs, s):
 		h := s.home(t)
-		return []*gateway{h, t.facing(h)}
+		return append(way, h, t.facing(h))
 	case t.Hub && slices.Contains(s.hubs, t):
 		h := t.home(s)
-		return []*gateway{s.facing(h), h}
+		return append(way, s.facing(h), h)
 	}
-	return []*gateway{s.home(t), t.home(s)}
+	return append(way, s.home(t), t.home(s))
 }
 
 // common returns the gateway through which two spokes of a common hub talk, or nil.

@@ -1,6 +1,7 @@
 package intent
 
 import (
+	"iter"
 	"slices"
 
 	"ropeway/internal/fabric"
@@ -52,32 +53,26 @@ func (f *Fabric) CarriesIPv6() bool {
 
 // Joined returns every pair of places that have tunnels between them, A before B in file order, sorted by A then B. UnderlayMTU
 // is never 0: it is the link's own figure, or the smaller of both places'. Position is zero where the topology alone joins the two.
-func (f *Fabric) Joined() []Link {
-	var joined []Link
-	if f.Topology == fabric.Mesh {
-		joined = make([]Link, 0, len(f.Places)*(len(f.Places)-1)/2)
-	}
-	f.eachJoined(func(l Link) { joined = append(joined, l) })
-	return joined
-}
-
-// eachJoined calls do with what Joined returns.
-func (f *Fabric) eachJoined(do func(Link)) {
-	explicit := f.explicit()
-	for i, a := range f.Places {
-		written := explicit[a]
-		for _, b := range f.Places[i+1:] {
-			link, ok := written[b] // a nil map is cheap to ask
-			if !ok {
-				if !f.joins(a, b) {
-					continue
+func (f *Fabric) Joined() iter.Seq[Link] {
+	return func(yield func(Link) bool) {
+		explicit := f.explicit()
+		for i, a := range f.Places {
+			written := explicit[a]
+			for _, b := range f.Places[i+1:] {
+				link, ok := written[b] // a nil map is cheap to ask
+				if !ok {
+					if !f.joins(a, b) {
+						continue
+					}
+					link = Link{A: a, B: b}
 				}
-				link = Link{A: a, B: b}
+				if link.UnderlayMTU == 0 {
+					link.UnderlayMTU = min(a.UnderlayMTU, b.UnderlayMTU)
+				}
+				if !yield(link) {
+					return
+				}
 			}
-			if link.UnderlayMTU == 0 {
-				link.UnderlayMTU = min(a.UnderlayMTU, b.UnderlayMTU)
-			}
-			do(link)
 		}
 	}
 }

@@ -45,7 +45,7 @@ func (r *reader) checkLinks() {
 	var order []*Place
 	told := map[diag.Position]bool{}
 	carries6 := r.fabric.CarriesIPv6()
-	r.fabric.eachJoined(func(l Link) {
+	for l := range r.fabric.Joined() {
 		a, b := r.endpoints[l.A], r.endpoints[l.B]
 		if a.none != nil && b.none != nil {
 			note(apart, &order, l, a.none, b.none)
@@ -58,7 +58,7 @@ func (r *reader) checkLinks() {
 		if l.UnderlayMTU < minIPv6MTU+overhead6 { // else all is well, as nearly always
 			r.checkMTU(l, a.overhead(b), carries6, told)
 		}
-	})
+	}
 	for _, p := range order {
 		if t := apart[p]; t != nil {
 			r.fail("RW1304", t.mine.Position, called("gateway", t.mine.Name), fmt.Sprintf("neither it nor %s of %s has an endpoint, so no tunnel can begin%s", called("gateway", t.other.Name), t.other.Place.subject(), t.more()), r.meetHint(t.link))

@@ -54,7 +54,7 @@ const hybrid = head + `
 
 func TestJoinedFollowsTheTopology(t *testing.T) {
 	names := func(in *intent.Fabric) (out []string) {
-		for _, l := range in.Joined() {
+		for l := range in.Joined() {
 			line := l.A.Name + "-" + l.B.Name + " " + strconv.Itoa(l.UnderlayMTU)
 			if l.Position.Line > 0 {
 				line += " written"
@@ -228,7 +228,7 @@ func checkMeaning(t *testing.T, in *intent.Fabric) {
 	if in.Pools.Links6.IsValid() != in.CarriesIPv6() || !in.Pools.Links4.Addr().Is4() {
 		t.Errorf("pools %+v", in.Pools)
 	}
-	for _, l := range in.Joined() {
+	for l := range in.Joined() {
 		for _, a := range l.A.Gateways {
 			for _, b := range l.B.Gateways {
 				if a.Endpoint.IsZero() && b.Endpoint.IsZero() {

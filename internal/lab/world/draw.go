@@ -90,7 +90,7 @@ func (d *drawing) place(p *intent.Place, table int) {
 			gateway.Routes = append(gateway.Routes, Route{Prefix: prefix, Interface: Inside})
 		}
 	}
-	for _, link := range d.in.Joined() {
+	for link := range d.in.Joined() {
 		switch p {
 		case link.A:
 			d.Paths = append(d.Paths, Path{p.Name, link.B.Name, table, link.UnderlayMTU})

@@ -144,7 +144,7 @@ func (c *Client) create(ctx context.Context, j *job) error {
 	} else {
 		var s *socket
 		if s, err = c.spawn(ctx, j.want.Name); err == nil {
-			j.control = s
+			j.control = c.keep(j.want.Name, s)
 		}
 	}
 	if err != nil {

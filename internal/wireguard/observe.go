@@ -43,7 +43,7 @@ func (c *Client) open(ctx context.Context, l link) (control, Backend, error) {
 		k, err := openKernel(l.Name)
 		return k, Kernel, err
 	case "tun":
-		s, err := openSocket(ctx, c.opts.SocketDir, l.Name)
+		s, err := c.converse(ctx, l.Name)
 		if err == nil {
 			return s, Userspace, nil
 		}

@@ -112,6 +112,7 @@ func lastLine(path string) string {
 func (c *Client) endProcess(ctx context.Context, l link, ctl control) error {
 	err := os.Remove(filepath.Join(c.opts.SocketDir, l.Name+".sock"))
 	_ = ctl.close()
+	c.hangUp(l.Name)
 	if err != nil && !errors.Is(err, os.ErrNotExist) {
 		return fmt.Errorf("take the device's socket away: %w", err)
 	}

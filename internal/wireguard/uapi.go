@@ -38,10 +38,11 @@ const deadline = 10 * time.Second
 // A socket is the control of a userspace device. It blocks its thread while it waits: what it waits for takes a fraction of a millisecond, and the
 // detour through the runtime's poller as long again.
 type socket struct {
-	fd    int
-	r     *bufio.Reader
-	stock bool // it does not know our own operations
-	path  string
+	fd     int
+	r      *bufio.Reader
+	stock  bool // it does not know our own operations
+	broken bool // the conversation was cut short
+	path   string
 }
 
 // openSocket connects to a device. An error that wraps ENOENT or ECONNREFUSED means that there is none.
@@ -57,16 +58,7 @@ func (s *socket) dial(ctx context.Context) (err error) {
 	if s.fd, err = unix.Socket(unix.AF_UNIX, unix.SOCK_STREAM|unix.SOCK_CLOEXEC, 0); err != nil {
 		return fmt.Errorf("open a socket: %w", err)
 	}
-	limit := deadline
-	if until, ok := ctx.Deadline(); ok {
-		limit = max(min(limit, time.Until(until)), time.Millisecond) // 0 would mean for ever
-	}
-	wait := unix.NsecToTimeval(limit.Nanoseconds())
-	err = errors.Join(
-		unix.SetsockoptTimeval(s.fd, unix.SOL_SOCKET, unix.SO_RCVTIMEO, &wait),
-		unix.SetsockoptTimeval(s.fd, unix.SOL_SOCKET, unix.SO_SNDTIMEO, &wait), // connect minds it too
-	)
-	if err == nil {
+	if err = s.limit(ctx); err == nil {
 		err = unix.Connect(s.fd, &unix.SockaddrUnix{Name: s.path})
 	}
 	if err != nil {
@@ -75,6 +67,19 @@ func (s *socket) dial(ctx context.Context) (err error) {
 	}
 	s.r = bufio.NewReaderSize(s, 16<<10)
 	return nil
+}
+
+// limit bounds how long a call on the socket waits, connect too.
+func (s *socket) limit(ctx context.Context) error {
+	limit := deadline
+	if until, ok := ctx.Deadline(); ok {
+		limit = max(min(limit, time.Until(until)), time.Millisecond) // 0 would mean for ever
+	}
+	wait := unix.NsecToTimeval(limit.Nanoseconds())
+	return errors.Join(
+		unix.SetsockoptTimeval(s.fd, unix.SOL_SOCKET, unix.SO_RCVTIMEO, &wait),
+		unix.SetsockoptTimeval(s.fd, unix.SOL_SOCKET, unix.SO_SNDTIMEO, &wait),
+	)
 }
 
 // late says what it means that a call on a socket with a time limit would have to wait on.
@@ -121,6 +126,7 @@ func (s *socket) close() error { return unix.Close(s.fd) }
 
 // call sends one operation and hands every line of the answer on. The answer ends with errno and a blank line.
 func (s *socket) call(request []byte, each func(name, value []byte) error) error {
+	s.broken = true // until the answer is read to its end
 	if err := s.send(request); err != nil {
 		return fmt.Errorf("write to the device's socket: %w", err)
 	}
@@ -133,6 +139,7 @@ func (s *socket) call(request []byte, each func(name, value []byte) error) error
 		name, value, found := bytes.Cut(line[:len(line)-1], []byte{'='})
 		switch {
 		case len(line) == 1:
+			s.broken = false
 			return failed
 		case !found:
 			return errors.New("the device's answer is not a list of name=value")

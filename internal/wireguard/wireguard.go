@@ -71,8 +71,8 @@ type Options struct {
 	Lookup    Lookup   // finds the addresses of a DNS name; default: the system's resolver
 }
 
-// A Client observes and changes the devices of the network namespace that its methods are called in. It holds nothing open.
-// Its methods may be called from several goroutines; they wait for each other.
+// A Client observes and changes the devices of the network namespace that its methods are called in. Between two calls it holds
+// nothing open but a conversation with each device in userspace, until Remove. Its methods may be called from several goroutines; they wait for each other.
 type Client struct {
 	opts    Options
 	names   resolver
@@ -80,6 +80,7 @@ type Client struct {
 
 	mu       sync.Mutex
 	known    map[string]*settled // by device
+	talks    map[string]*socket  // by device: conversations that go on
 	children map[int]string      // processes that this Client started, which it must reap
 }
 
@@ -104,7 +105,7 @@ func New(opts Options) *Client {
 		}
 		opts.Command = []string{self, "device"}
 	}
-	c := &Client{opts: opts, known: map[string]*settled{}, children: map[int]string{}}
+	c := &Client{opts: opts, known: map[string]*settled{}, talks: map[string]*socket{}, children: map[int]string{}}
 	c.names = newResolver(opts.Lookup)
 	c.backend = sync.OnceValues(func() (Backend, string) { return choose(opts.Backend) })
 	return c

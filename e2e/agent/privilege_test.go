@@ -50,8 +50,8 @@ func capabilities(t *testing.T) []string {
 func TestWithTheCapabilitiesOfTheUnit(t *testing.T) {
 	set := "-all,+" + strings.Join(capabilities(t), ",+")
 	asRoot := []string{"setpriv", "--bounding-set=" + set, "--no-new-privs"}
-	asUser := []string{"setpriv", "--reuid=65534", "--regid=65534", "--clear-groups", "--inh-caps=" + set, "--ambient-caps=" + set,
-		"--bounding-set=" + set, "--no-new-privs"}
+	asUser := append(withTUN(t), "setpriv", "--reuid=65534", "--regid=65534", "--clear-groups", "--inh-caps="+set, "--ambient-caps="+set,
+		"--bounding-set="+set, "--no-new-privs")
 	for name, under := range map[string][]string{"root": asRoot, "a user of its own": asUser} {
 		t.Run(name, func(t *testing.T) {
 			w := newWorld(t, 2)
@@ -100,6 +100,15 @@ func TestWithTheCapabilitiesOfTheUnit(t *testing.T) {
 		a.agent.kill()
 		a.under = nil
 	})
+}
+
+// withTUN is a command that runs another with a /dev/net/tun that everybody may open, as udev makes it (50-udev-default.rules) and containers
+// often do not.
+func withTUN(t *testing.T) []string {
+	node := filepath.Join(t.TempDir(), "tun")
+	must(t, unix.Mknod(node, unix.S_IFCHR, int(unix.Mkdev(10, 200))))
+	must(t, os.Chmod(node, 0o666))
+	return []string{"unshare", "-m", "sh", "-c", `mount --bind "$0" /dev/net/tun && exec "$@"`, node}
 }
 
 func effective(t *testing.T, pid int) (caps uint64) {

@@ -24,6 +24,9 @@ func TestBothFamiliesFromOneBind(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
+	for _, at := range []string{"127.0.0.1", "fd00:1:2:3::1", "fd00:5:6:7::2"} {
+		carriesPackets(t, netip.MustParseAddr(at))
+	}
 	r := newRoamer()
 	if _, _, err := r.Open(0); err != nil {
 		t.Fatal(err)
@@ -49,6 +52,25 @@ func TestBothFamiliesFromOneBind(t *testing.T) {
 			}
 		}
 	}
+}
+
+// carriesPackets waits until an address that was just added does: the kernel finishes IPv6 addresses in its own time.
+func carriesPackets(t *testing.T, at netip.Addr) {
+	listener, err := net.ListenUDP("udp", net.UDPAddrFromAddrPort(netip.AddrPortFrom(at, 0)))
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer func() { _ = listener.Close() }()
+	for range 50 {
+		_, err = listener.WriteTo([]byte("packet"), listener.LocalAddr())
+		_ = listener.SetReadDeadline(time.Now().Add(100 * time.Millisecond))
+		if err == nil {
+			if _, err = listener.Read(make([]byte, 100)); err == nil {
+				return
+			}
+		}
+	}
+	t.Fatalf("%s never carries packets: %v", at, err)
 }
 
 func addAddress(link netlink.Link, address string) error {

@@ -7,6 +7,7 @@ import (
 	"strings"
 
 	"ropeway/internal/fabric"
+	"ropeway/internal/prefixes"
 )
 
 // compareGateways returns what happens to a gateway; nil stands for one that does not exist.
@@ -164,22 +165,4 @@ func pointers[T any](list []T) []*T {
 // mostShown is how many prefixes a line of a plan names before it counts the rest.
 const mostShown = 6
 
-// few writes a list of prefixes in one short line.
-func few(list []netip.Prefix) string {
-	shown := list
-	if len(list) > mostShown+1 {
-		shown = list[:mostShown]
-	}
-	out := make([]string, len(shown))
-	for i, p := range shown {
-		out[i] = p.String()
-		if p.IsSingleIP() {
-			out[i] = p.Addr().String()
-		}
-	}
-	s := strings.Join(out, ", ")
-	if rest := len(list) - len(shown); rest > 0 {
-		s += fmt.Sprintf(" and %d more", rest)
-	}
-	return cmp.Or(s, "nothing")
-}
+func few(list []netip.Prefix) string { return prefixes.Few(list, mostShown) }

@@ -2,12 +2,16 @@ package reach
 
 import (
 	"fmt"
-	"net/netip"
 	"strings"
+
+	"ropeway/internal/prefixes"
 )
 
-// mostLines is how many changes Text writes before it counts the rest.
-const mostLines = 200
+// How many changes Text writes, and prefixes of each side of one, before it counts the rest.
+const (
+	mostLines = 200
+	mostShown = 4
+)
 
 // Text writes the changes for a person, a line each, with its mark: the first 200, and how many more there are.
 func (d *Diff) Text() string {
@@ -17,7 +21,7 @@ func (d *Diff) Text() string {
 			fmt.Fprintf(&b, "… and %d more (-o json has them all)\n", len(d.Changes)-mostLines)
 			break
 		}
-		fmt.Fprintf(&b, "%s %s → %s, %s: %s → %s", c.Action.Mark(), c.From, c.To, strings.Join(c.Services, ", "), few(c.Sources), few(c.Destinations))
+		fmt.Fprintf(&b, "%s %s → %s, %s: %s → %s", c.Action.Mark(), c.From, c.To, strings.Join(c.Services, ", "), prefixes.Few(c.Sources, mostShown), prefixes.Few(c.Destinations, mostShown))
 		switch {
 		case c.Before == nil:
 			fmt.Fprintf(&b, " by %s\n", c.After)
@@ -55,17 +59,4 @@ func reversed(a, b []string) bool {
 		}
 	}
 	return true
-}
-
-// few writes a list of prefixes in one short line.
-func few(list []netip.Prefix) string {
-	const most = 4
-	var parts []string
-	for i, p := range list {
-		if i == most {
-			return strings.Join(parts, ", ") + fmt.Sprintf(" and %d more", len(list)-most)
-		}
-		parts = append(parts, p.String())
-	}
-	return strings.Join(parts, ", ")
 }

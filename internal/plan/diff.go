@@ -2,7 +2,7 @@ package plan
 
 import (
 	"cmp"
-	"net/netip"
+	"fmt"
 	"slices"
 	"strings"
 )
@@ -44,7 +44,8 @@ type Difference struct {
 	Changes []Change `json:"changes"`
 }
 
-// A Change is one thing that happens.
+// A Change is one thing that happens. Where what had no peers or routes gets more than 20, or loses all of more than 20, one change
+// stands for them: the object is "peers" or "routes", and the detail names the first and says how many more there are.
 type Change struct {
 	Action Action `json:"action"`
 	Object string `json:"object"` // "device rw0", "peer euw1-a", "routes via euw1-a", "access 2 out", "sysctl …"
@@ -57,22 +58,23 @@ func Compare(before, after *Fabric) *Diff {
 		before = &Fabric{}
 	}
 	d := &Diff{Gateways: []Difference{}, Routers: []Difference{}}
-	pairs(before.Gateways, after.Gateways, func(g *Gateway) string { return g.Name }, func(a, b *Gateway) {
+	known := comparedLists{}
+	pairs(before.Gateways, after.Gateways, byName(func(g *Gateway) string { return g.Name }), func(a, b *Gateway) {
 		if a == b {
 			return
 		}
 		x := difference(a, b, func(g *Gateway) (string, string) { return g.Name, g.Place })
-		x.Changes = compareGateways(a, b)
+		x.Changes = compareGateways(a, b, known)
 		if len(x.Changes) > 0 {
 			d.Gateways = append(d.Gateways, x)
 		}
 	})
-	pairs(before.Places, after.Places, func(p *Place) string { return p.Name }, func(a, b *Place) {
+	pairs(before.Places, after.Places, byName(func(p *Place) string { return p.Name }), func(a, b *Place) {
 		if a == b {
 			return
 		}
 		x := difference(a, b, func(p *Place) (string, string) { return p.Name, p.Name })
-		x.Changes = compareRouters(a, b)
+		x.Changes = compareRouters(a, b, known)
 		if len(x.Changes) > 0 {
 			d.Routers = append(d.Routers, x)
 		}
@@ -95,23 +97,23 @@ func difference[T any](a, b *T, names func(*T) (name, place string)) Difference 
 	return x
 }
 
-// pairs walks two lists sorted by name and calls f with what has the same name; nil stands for what one list lacks.
-func pairs[T any](before, after []*T, name func(*T) string, f func(a, b *T)) {
+// pairs walks two sorted lists and calls f with what stands in both; nil stands for what one list lacks.
+func pairs[T any](before, after []*T, order func(a, b *T) int, f func(a, b *T)) {
 	for len(before) > 0 || len(after) > 0 {
-		var order int
+		var which int
 		switch {
 		case len(before) == 0:
-			order = 1
+			which = 1
 		case len(after) == 0:
-			order = -1
+			which = -1
 		default:
-			order = strings.Compare(name(before[0]), name(after[0]))
+			which = order(before[0], after[0])
 		}
 		switch {
-		case order < 0:
+		case which < 0:
 			f(before[0], nil)
 			before = before[1:]
-		case order > 0:
+		case which > 0:
 			f(nil, after[0])
 			after = after[1:]
 		default:
@@ -121,11 +123,19 @@ func pairs[T any](before, after []*T, name func(*T) string, f func(a, b *T)) {
 	}
 }
 
-// changes collects what happens to one gateway.
-type changes []Change
+// byName is the order of a list that is sorted by a name.
+func byName[T any](name func(*T) string) func(a, b *T) int {
+	return func(a, b *T) int { return strings.Compare(name(a), name(b)) }
+}
+
+// changes collects what happens to one gateway or route table.
+type changes struct {
+	all   []Change
+	known comparedLists
+}
 
 func (c *changes) note(a Action, object, detail string) {
-	*c = append(*c, Change{a, object, detail})
+	c.all = append(c.all, Change{a, object, detail})
 }
 
 // text notes a change between two descriptions, of which "" means that there is nothing.
@@ -165,39 +175,37 @@ func (c *changes) parts(object string, before, after []string) {
 	}
 }
 
-// lists notes a change between two sets of prefixes, and nothing where they are the same.
-func (c *changes) lists(object string, before, after []netip.Prefix) {
-	gone, come := onlyIn(before, after), onlyIn(after, before)
-	var parts []string
-	if len(come) > 0 {
-		parts = append(parts, "+ "+few(come))
+// mostWhole is how many things of a kind are noted one by one where all of them come or go.
+const mostWhole = 20
+
+// whole notes a long list that comes or goes whole as one change, and reports whether it did. A thousand new gateways in mesh have a
+// million peers: nobody reads them here, and the plans themselves have them.
+func whole[T any](c *changes, object, lead string, before, after []*T, name func(*T) string) bool {
+	action, list := Add, after
+	if len(after) == 0 {
+		action, list = Remove, before
 	}
-	if len(gone) > 0 {
-		parts = append(parts, "- "+few(gone))
+	if len(list) <= mostWhole || len(list) < len(before)+len(after) {
+		return false
 	}
-	if len(parts) > 0 {
-		c.note(Alter, object, strings.Join(parts, ", "))
+	var first []string
+	for _, x := range list[:mostShown] {
+		first = append(first, name(x))
 	}
+	c.note(action, object, fmt.Sprintf("%s%s and %d more", lead, strings.Join(first, ", "), len(list)-len(first)))
+	return true
 }
 
-// onlyIn returns what is in a and not in b. A list that both share is compared by what it is, not by what it holds.
-func onlyIn(a, b []netip.Prefix) []netip.Prefix {
-	if len(a) == len(b) && (len(a) == 0 || &a[0] == &b[0]) {
-		return nil
-	}
-	in := make(map[netip.Prefix]bool, len(b))
-	for _, p := range b {
-		in[p] = true
-	}
-	return slices.DeleteFunc(slices.Clone(a), func(p netip.Prefix) bool { return in[p] })
-}
-
-func compareRouters(a, b *Place) []Change {
-	var c changes
+func compareRouters(a, b *Place, known comparedLists) []Change {
+	c := changes{known: known}
 	empty := Place{}
 	a, b = cmp.Or(a, &empty), cmp.Or(b, &empty)
 	c.lists("prefixes", a.Prefixes, b.Prefixes)
-	pairs(a.Routes, b.Routes, func(r *RouterRoute) string { return r.To }, func(x, y *RouterRoute) {
+	to := func(r *RouterRoute) string { return r.To }
+	if whole(&c, "routes", "to ", a.Routes, b.Routes, to) {
+		return c.all
+	}
+	pairs(a.Routes, b.Routes, byName(to), func(x, y *RouterRoute) {
 		switch {
 		case x == nil:
 			c.note(Add, "routes to "+y.To, "via "+y.Gateway+": "+few(y.Prefixes))
@@ -208,5 +216,5 @@ func compareRouters(a, b *Place) []Change {
 			c.lists("routes to "+y.To, x.Prefixes, y.Prefixes)
 		}
 	})
-	return c
+	return c.all
 }

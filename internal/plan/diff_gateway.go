@@ -11,25 +11,27 @@ import (
 )
 
 // compareGateways returns what happens to a gateway; nil stands for one that does not exist.
-func compareGateways(a, b *Gateway) []Change {
-	var c changes
+func compareGateways(a, b *Gateway, known comparedLists) []Change {
+	c := changes{known: known}
 	empty := Gateway{}
 	a, b = cmp.Or(a, &empty), cmp.Or(b, &empty)
 	c.devices(a, b)
 	c.routes(a.Routes, b.Routes)
 	c.firewall(&a.Firewall, &b.Firewall)
 	c.sysctls(a.Sysctls, b.Sysctls)
-	return c
+	return c.all
 }
 
 func (c *changes) devices(a, b *Gateway) {
-	byName := func(d *Device) string { return d.Name }
-	pairs(pointers(a.Devices), pointers(b.Devices), byName, func(x, y *Device) {
+	peer := func(p *Peer) string { return p.Gateway }
+	pairs(pointers(a.Devices), pointers(b.Devices), byName(func(d *Device) string { return d.Name }), func(x, y *Device) {
 		name := "device " + cmp.Or(x, y).Name
 		c.parts(name, x.describe(), y.describe())
 		empty := Device{}
 		x, y = cmp.Or(x, &empty), cmp.Or(y, &empty)
-		pairs(x.Peers, y.Peers, func(p *Peer) string { return p.Gateway }, c.peers)
+		if !whole(c, "peers", "", x.Peers, y.Peers, peer) {
+			pairs(x.Peers, y.Peers, byName(peer), c.peers)
+		}
 	})
 }
 
@@ -44,7 +46,9 @@ func (c *changes) peers(x, y *Peer) {
 	case y == nil:
 		c.parts(name, x.describe(), nil)
 	default:
-		c.parts(name, x.describe(), y.describe())
+		if !x.alike(y) {
+			c.parts(name, x.describe(), y.describe())
+		}
 		c.lists(name+" allows", x.AllowedIPs, y.AllowedIPs)
 	}
 }
@@ -72,6 +76,12 @@ func (p *Peer) describe() []string {
 	return append(parts, "key "+pending(p.PublicKey.String()), p.whyMTU())
 }
 
+// alike reports whether describe says the same of two peers. Most of a million pairs are, and words are slow.
+func (p *Peer) alike(o *Peer) bool {
+	return p.Endpoint == o.Endpoint && p.Standby == o.Standby && p.Keepalive == o.Keepalive && p.PublicKey == o.PublicKey &&
+		p.MTU == o.MTU && p.Underlay == o.Underlay && p.Overhead == o.Overhead
+}
+
 // whyMTU says how a link's MTU came about.
 func (p *Peer) whyMTU() string {
 	why := fmt.Sprintf("MTU %d (underlay %d - %d for WireGuard over IPv%d", p.MTU, p.Underlay, p.Overhead, ipVersion(p.Overhead))
@@ -92,8 +102,13 @@ func pending(k string) string { return cmp.Or(k, "pending") }
 
 // routes compares groups by peer and MTU.
 func (c *changes) routes(a, b []*Route) {
-	byID := func(r *Route) string { return fmt.Sprintf("%s %s %05d", r.Device, r.Peer, 99999-r.MTU) }
-	pairs(a, b, byID, func(x, y *Route) {
+	if whole(c, "routes", "via ", a, b, func(r *Route) string { return r.Peer }) {
+		return
+	}
+	order := func(x, y *Route) int {
+		return cmp.Or(cmp.Compare(x.Device, y.Device), cmp.Compare(x.Peer, y.Peer), cmp.Compare(y.MTU, x.MTU))
+	}
+	pairs(a, b, order, func(x, y *Route) {
 		switch r := cmp.Or(y, x); {
 		case x == y:
 		case x == nil:
@@ -109,8 +124,8 @@ func (c *changes) routes(a, b []*Route) {
 func (c *changes) firewall(a, b *Firewall) {
 	c.lists("firewall: own prefixes", a.Own, b.Own)
 	c.lists("firewall: guarded prefixes", a.Fabric, b.Fabric)
-	byID := func(r *Rule) string { return fmt.Sprintf("%09d %s", r.ID, r.Direction) }
-	pairs(pointers(a.Rules), pointers(b.Rules), byID, func(x, y *Rule) {
+	order := func(x, y *Rule) int { return cmp.Or(cmp.Compare(x.ID, y.ID), cmp.Compare(x.Direction, y.Direction)) }
+	pairs(pointers(a.Rules), pointers(b.Rules), order, func(x, y *Rule) {
 		r := cmp.Or(y, x)
 		name := fmt.Sprintf("access %d %s", r.ID, r.Direction)
 		c.text(name, x.describe(), y.describe())
@@ -141,7 +156,7 @@ func joinServices(services []fabric.Service) string {
 }
 
 func (c *changes) sysctls(a, b []Sysctl) {
-	pairs(pointers(a), pointers(b), func(s *Sysctl) string { return s.Key }, func(x, y *Sysctl) {
+	pairs(pointers(a), pointers(b), byName(func(s *Sysctl) string { return s.Key }), func(x, y *Sysctl) {
 		var before, after string
 		if x != nil {
 			before = x.Value

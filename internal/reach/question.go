@@ -1,12 +1,13 @@
 package reach
 
 import (
+	"iter"
 	"net/netip"
 	"slices"
 
 	"ropeway/internal/fabric"
-	"ropeway/internal/intent"
 	"ropeway/internal/prefixes"
+	"ropeway/internal/verify"
 )
 
 // A question is what to ask about one ordered pair of places: every combination of a source, a destination and a service.
@@ -31,93 +32,37 @@ type sort struct {
 	example fabric.Service
 }
 
-// mention is what the access of both files says about a pair of places.
-type mention struct {
-	sources, destinations []netip.Prefix
-	services              []fabric.Service
-	any                   bool // some entry has no services, and so means every protocol
+// packets yields one packet for every combination.
+func (q *question) packets() iter.Seq[verify.Packet] {
+	return func(yield func(verify.Packet) bool) {
+		for _, src := range q.sources {
+			for _, s := range q.services {
+				for _, dst := range q.destinations {
+					if src.meets(dst) && !yield(verify.Packet{Source: src.at, Destination: dst.at, Service: s.example}) {
+						return
+					}
+				}
+			}
+		}
+	}
 }
 
-type pair struct{ from, to string }
+// meets reports whether two pieces are of one family.
+func (p piece) meets(o piece) bool { return p.at.Is4() == o.at.Is4() }
+
+// mention is what access says of the traffic between two places.
+type mention struct {
+	services []fabric.Service
+	any      bool // some entry has no services, and so means every protocol
+}
+
+func (m *mention) add(services []fabric.Service) {
+	m.services = append(m.services, services...)
+	m.any = m.any || len(services) == 0
+}
 
 // anyProtocol is what an entry without services means.
 const anyProtocol = "any protocol"
-
-// ask returns the questions that the access of both files raises; each may be nil.
-func ask(before, after *intent.Fabric) []question {
-	was, is := mentions(before), mentions(after)
-	out := make([]question, 0, len(is))
-	for p, m := range is {
-		both := m
-		if old := was[p]; old != nil {
-			both = m.with(old)
-		}
-		out = append(out, both.question(p, !m.equal(was[p])))
-	}
-	for p, m := range was {
-		if is[p] == nil {
-			out = append(out, m.question(p, true))
-		}
-	}
-	slices.SortFunc(out, byPlaces)
-	return out
-}
-
-func (m *mention) question(p pair, changed bool) question {
-	return question{p.from, p.to, cut(m.sources), cut(m.destinations), m.sorts(), m.any, changed}
-}
-
-func (m *mention) with(o *mention) *mention {
-	return &mention{
-		slices.Concat(m.sources, o.sources), slices.Concat(m.destinations, o.destinations), slices.Concat(m.services, o.services), m.any || o.any,
-	}
-}
-
-func (m *mention) equal(o *mention) bool {
-	return o != nil && m.any == o.any && slices.Equal(m.sources, o.sources) && slices.Equal(m.destinations, o.destinations) && slices.Equal(m.services, o.services)
-}
-
-// mentions returns what a file says of each pair of places; it may be nil.
-func mentions(in *intent.Fabric) map[pair]*mention {
-	out := map[pair]*mention{}
-	if in != nil {
-		for _, a := range in.Access {
-			note(out, in, &a)
-		}
-	}
-	return out
-}
-
-// note adds one access entry to what it says about each pair of places.
-func note(mentions map[pair]*mention, in *intent.Fabric, a *intent.Access) {
-	from, to := shares(in, a.From), shares(in, a.To)
-	for i, src := range from {
-		for j, dst := range to {
-			if i == j || src == nil || dst == nil {
-				continue
-			}
-			p := pair{in.Places[i].Name, in.Places[j].Name}
-			m := mentions[p]
-			if m == nil {
-				m = &mention{}
-				mentions[p] = m
-			}
-			m.sources = append(m.sources, src...)
-			m.destinations = append(m.destinations, dst...)
-			m.services = append(m.services, a.Services...)
-			m.any = m.any || len(a.Services) == 0
-		}
-	}
-}
-
-// shares returns what each place, by its number, has of a selector.
-func shares(in *intent.Fabric, s intent.Selector) [][]netip.Prefix {
-	out := make([][]netip.Prefix, len(in.Places))
-	for i, p := range in.Places {
-		out[i] = prefixes.Intersect(prefixes.Normal(p.Prefixes), s.Prefixes)
-	}
-	return out
-}
 
 // cut returns, for each prefix of the list, what of it no longer prefix of the list is more precise about.
 func cut(list []netip.Prefix) []piece {

@@ -7,9 +7,10 @@
 package reach
 
 import (
-	"cmp"
+	"iter"
 	"net/netip"
 	"slices"
+	"sync"
 
 	"go4.org/netipx"
 
@@ -22,6 +23,10 @@ import (
 // both files say the same, and Diff.Partial says so. At some ten microseconds a packet it is a matter of seconds.
 const maxPackets = 200_000
 
+// mostListed is how many changes of each action are listed before the rest is counted. Whoever writes the first plan of a thousand places
+// gains a million paths; a loss among them must not go missing.
+const mostListed = 10_000
+
 // A Side is a fabric file and the prover of its plan.
 type Side struct {
 	Intent *intent.Fabric
@@ -30,8 +35,9 @@ type Side struct {
 
 // A Diff is what a change does to reachability. No changes means that every packet goes as before.
 type Diff struct {
-	Changes []Change `json:"changes"` // by places, then what they concern
-	Partial bool     `json:"partial,omitempty"`
+	Changes []Change            `json:"changes"`           // by places, then what they concern
+	Omitted map[plan.Action]int `json:"omitted,omitempty"` // how many more there are of an action that has 10,000 in Changes
+	Partial bool                `json:"partial,omitempty"`
 }
 
 // A Change is one fate that many packets share.
@@ -56,38 +62,87 @@ type Way struct {
 
 // Compare asks both sides; before may be the zero value, which reaches nothing.
 func Compare(before, after Side) *Diff {
-	questions := ask(before.Intent, after.Intent)
-	d := &Diff{Changes: []Change{}}
-	if total(questions) > maxPackets {
-		d.Partial = true
-		for i := range questions {
-			if q := &questions[i]; !q.changed || before.Intent == nil {
+	both := newAccess(before.Intent, after.Intent)
+	d := &Diff{Changes: []Change{}, Omitted: map[plan.Action]int{}, Partial: both.large()}
+	listed := map[plan.Action]int{}
+	for batch := range batches(both.questions()) {
+		for i := range batch {
+			if q := &batch[i]; d.Partial && (!q.changed || before.Intent == nil) {
 				q.sources, q.destinations = q.sources[:1], q.destinations[:1]
 			}
 		}
-	}
-	for _, q := range questions {
-		d.Changes = append(d.Changes, q.compare(before, after)...)
+		for _, c := range compare(batch, before, after) {
+			if listed[c.Action]++; listed[c.Action] <= mostListed {
+				d.Changes = append(d.Changes, c)
+			} else {
+				d.Omitted[c.Action]++
+			}
+		}
 	}
 	return d
 }
 
-func total(questions []question) int {
+// large reports whether there are more packets to ask about than one waits for.
+func (a *access) large() bool {
 	n := 0
-	for _, q := range questions {
-		n += len(q.sources) * len(q.destinations) * len(q.services)
+	for q := range a.questions() {
+		if n += len(q.sources) * len(q.destinations) * len(q.services); n > maxPackets {
+			return true
+		}
 	}
-	return n
+	return false
 }
 
-// compare asks about every combination of pieces of a pair of places, and joins what shares a fate: the destinations of one source
-// and service, then services, then sources.
-func (q *question) compare(before, after Side) []Change {
+// batchSize is how many questions are put at a time: enough to keep two provers busy, and few enough to forget their answers.
+const batchSize = 1000
+
+func batches(questions iter.Seq[question]) iter.Seq[[]question] {
+	return func(yield func([]question) bool) {
+		var batch []question
+		for q := range questions {
+			if batch = append(batch, q); len(batch) == batchSize {
+				if !yield(batch) {
+					return
+				}
+				batch = batch[:0]
+			}
+		}
+		yield(batch)
+	}
+}
+
+// compare puts some questions to both sides at the same time.
+func compare(questions []question, before, after Side) []Change {
+	var a answers
+	var asking sync.WaitGroup
+	asking.Go(func() { a.was = before.ways(questions) })
+	a.is = after.ways(questions)
+	asking.Wait()
+	var out []Change
+	for i := range questions {
+		out = append(out, questions[i].compare(&a)...)
+	}
+	return out
+}
+
+// answers are the ways that the packets of questions go, one for each packet in order; nil where a packet dies.
+type answers struct{ was, is []*Way }
+
+// next takes the answers to the next packet.
+func (a *answers) next() (was, is *Way) {
+	was, is = a.was[0], a.is[0]
+	a.was, a.is = a.was[1:], a.is[1:]
+	return was, is
+}
+
+// compare looks at what became of every packet of a pair of places, and joins what shares a fate: the destinations of one source and
+// service, then services, then sources.
+func (q *question) compare(a *answers) []Change {
 	var out []Change
 	for _, src := range q.sources {
 		var ofSource []Change
 		for _, s := range q.services {
-			ofService := q.fates(before, after, src, s)
+			ofService := q.fates(a, src, s)
 			ofSource = merge(ofSource, ofService, sameButServices, func(c *Change, x Change) { c.Services = append(c.Services, x.Services...) })
 		}
 		out = merge(out, ofSource, sameButSources, func(c *Change, x Change) { c.Sources = joined(c.Sources, x.Sources) })
@@ -101,14 +156,13 @@ func (q *question) compare(before, after Side) []Change {
 }
 
 // fates returns what changes for one source and one service.
-func (q *question) fates(before, after Side, src piece, s sort) []Change {
+func (q *question) fates(a *answers, src piece, s sort) []Change {
 	var out []Change
 	for _, dst := range q.destinations {
-		if src.at.Is4() != dst.at.Is4() {
+		if !src.meets(dst) {
 			continue
 		}
-		packet := verify.Packet{Source: src.at, Destination: dst.at, Service: s.example}
-		was, is := before.way(packet), after.way(packet)
+		was, is := a.next()
 		if was.equal(is) {
 			continue
 		}
@@ -164,6 +218,17 @@ func action(was, is *Way) plan.Action {
 	return plan.Alter
 }
 
+// ways returns how every packet of some questions goes.
+func (s Side) ways(questions []question) []*Way {
+	var out []*Way
+	for i := range questions {
+		for p := range questions[i].packets() {
+			out = append(out, s.way(p))
+		}
+	}
+	return out
+}
+
 // way returns how a packet goes, or nil where it dies.
 func (s Side) way(p verify.Packet) *Way {
 	if s.Model == nil {
@@ -182,6 +247,3 @@ func (w *Way) equal(o *Way) bool {
 	}
 	return w.MTU == o.MTU && w.ReturnMTU == o.ReturnMTU && slices.Equal(w.Forward, o.Forward) && slices.Equal(w.Return, o.Return)
 }
-
-// byPlaces orders questions.
-func byPlaces(a, b question) int { return cmp.Or(cmp.Compare(a.from, b.from), cmp.Compare(a.to, b.to)) }

@@ -13,6 +13,7 @@ import (
 
 	"ropeway/internal/compile"
 	"ropeway/internal/intent"
+	"ropeway/internal/plan"
 	"ropeway/internal/reach"
 	"ropeway/internal/state"
 	"ropeway/internal/verify"
@@ -69,26 +70,28 @@ func side(t *testing.T, f txtar.File, lock *state.Lock) (reach.Side, *state.Lock
 	return reach.Side{Intent: in, Model: verify.New(p, verify.Facts{})}, next
 }
 
+// mesh writes a fabric of so many places with so many prefixes each, and one more of the place 7, where all may talk to all.
+func mesh(places, prefixes int, extra string) txtar.File {
+	var b strings.Builder
+	b.WriteString("apiVersion: ropeway/v1\nkind: Fabric\nmetadata: {name: big}\nspec:\n  topology: {mode: mesh}\n  regions:\n")
+	for i := range places {
+		var list []string
+		for j := range prefixes {
+			list = append(list, fmt.Sprintf("10.%d.%d.0/24", i, j))
+		}
+		if i == 7 {
+			list = append(list, extra)
+		}
+		fmt.Fprintf(&b, "    - {name: r%d, prefixes: [%s], gateways: [{name: g%d, endpoint: 203.0.113.%d}]}\n", i, strings.Join(list, ", "), i, i+1)
+	}
+	b.WriteString("  access: [{from: any, to: any}]\n")
+	return txtar.File{Name: "mesh.yaml", Data: []byte(b.String())}
+}
+
 // In a fabric that is too large to ask about everything, what access changes is still asked about in full.
 func TestLargeFabric(t *testing.T) {
-	text := func(extra string) []byte {
-		var b strings.Builder
-		b.WriteString("apiVersion: ropeway/v1\nkind: Fabric\nmetadata: {name: big}\nspec:\n  topology: {mode: mesh}\n  regions:\n")
-		for i := range 80 {
-			var list []string
-			for j := range 8 {
-				list = append(list, fmt.Sprintf("10.%d.%d.0/24", i, j))
-			}
-			if i == 7 {
-				list = append(list, extra)
-			}
-			fmt.Fprintf(&b, "    - {name: r%d, prefixes: [%s], gateways: [{name: g%d, endpoint: 203.0.113.%d}]}\n", i, strings.Join(list, ", "), i, i+1)
-		}
-		b.WriteString("  access: [{from: any, to: any}]\n")
-		return []byte(b.String())
-	}
-	before, lock := side(t, txtar.File{Name: "before.yaml", Data: text("10.7.100.0/24")}, nil)
-	after, _ := side(t, txtar.File{Name: "after.yaml", Data: text("10.7.200.0/24")}, lock)
+	before, lock := side(t, mesh(80, 8, "10.7.100.0/24"), nil)
+	after, _ := side(t, mesh(80, 8, "10.7.200.0/24"), lock)
 	d := reach.Compare(before, after)
 	if !d.Partial {
 		t.Error("it asked about everything: the fabric is not large enough for this test")
@@ -106,5 +109,23 @@ func TestLargeFabric(t *testing.T) {
 	}
 	if want := 2 * 79; len(d.Changes) != 2*want || added != want || removed != want {
 		t.Errorf("%d changes, %d with the new prefix, %d with the old one; want %d, %d, %d", len(d.Changes), added, removed, 2*want, want, want)
+	}
+}
+
+// What is gained without end does not hide what is lost: each action has its own share of the list.
+func TestLongListsAreCounted(t *testing.T) {
+	small, lock := side(t, mesh(10, 1, "10.7.100.0/24"), nil)
+	large, _ := side(t, mesh(110, 1, "10.7.200.0/24"), lock)
+	d := reach.Compare(small, large)
+	listed := map[plan.Action]int{}
+	for _, c := range d.Changes {
+		listed[c.Action]++
+	}
+	gained := 110*109 - 10*9 + 2*9 // new pairs, and both ways of the new prefix to places that there were
+	if listed[plan.Add] != 10_000 || d.Omitted[plan.Add] != gained-10_000 || listed[plan.Remove] != 2*9 || len(d.Omitted) != 1 {
+		t.Errorf("lists %v and omits %v of %d gained and %d lost", listed, d.Omitted, gained, 2*9)
+	}
+	if want := fmt.Sprintf("… and %d more (-o json has 10000 of a kind)\n", gained+2*9-200); !strings.HasSuffix(d.Text(), want) {
+		t.Errorf("the text does not end in %q", want)
 	}
 }

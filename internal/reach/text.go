@@ -18,7 +18,7 @@ func (d *Diff) Text() string {
 	var b strings.Builder
 	for i, c := range d.Changes {
 		if i == mostLines {
-			fmt.Fprintf(&b, "… and %d more (-o json has them all)\n", len(d.Changes)-mostLines)
+			b.WriteString(d.rest())
 			break
 		}
 		fmt.Fprintf(&b, "%s %s → %s, %s: %s → %s", c.Action.Mark(), c.From, c.To, strings.Join(c.Services, ", "), prefixes.Few(c.Sources, mostShown), prefixes.Few(c.Destinations, mostShown))
@@ -35,6 +35,16 @@ func (d *Diff) Text() string {
 		b.WriteString("  (the fabric is large: where access stays as it was, one prefix of each place stands for all of them)\n")
 	}
 	return b.String()
+}
+
+// rest counts the changes that Text does not write.
+func (d *Diff) rest() string {
+	more, where := len(d.Changes)-mostLines, "has them all"
+	for _, n := range d.Omitted {
+		more += n
+		where = fmt.Sprintf("has %d of a kind", mostListed)
+	}
+	return fmt.Sprintf("… and %d more (-o json %s)\n", more, where)
 }
 
 // String returns "use1-a → euw1-b, MTU 1440, and back"; the way back is spelt out where it differs.

@@ -41,6 +41,10 @@ a path, and whether the plan is proven.
 The last accepted plan stands in the lock file beside the file (FILE with its extension replaced by .lock.json), made to be committed.
 "plan" only reads it; "plan --accept" writes it, where the proof holds.
 
+Where a gateway or router gets more than 20 peers or routes at once, having had none, or loses as many, all it had, one change ("peers",
+"routes") names the first and counts the rest; "export plan" has them. Reachability lists 10,000 changes of each action at most; -o json
+counts the others under "omitted".
+
 Exit 0 where nothing changes or the change was accepted, 2 where something changes, 3 where the proof fails, 1 for an error.`,
 		Args: cobra.ExactArgs(1), ValidArgsFunction: oneFile,
 	}
@@ -88,11 +92,12 @@ func acceptPlan(cmd *cobra.Command, file, lockFile string, format console.Format
 
 // propose compiles the file and what was last accepted, compares the two, and proves the new one.
 func propose(cmd *cobra.Command, src *source) (*proposal, error) {
-	before, old, err := accepted(cmd, src)
+	var c compile.Compiler // what did not change is not compiled again, nor compared
+	before, old, err := accepted(cmd, src, &c)
 	if err != nil {
 		return nil, err
 	}
-	after, lock := src.compile()
+	after, lock := c.Compile(src.intent, src.lock)
 	p := &proposal{file: src.file, Fabric: src.intent.Name, Plan: plan.Compare(old, after)}
 	now := reach.Side{Intent: src.intent, Model: verify.New(after, verify.Facts{})}
 	p.Reachability = reach.Compare(before, now)
@@ -103,7 +108,7 @@ func propose(cmd *cobra.Command, src *source) (*proposal, error) {
 }
 
 // accepted compiles what the lock file remembers as accepted; the plan is nil where it remembers nothing.
-func accepted(cmd *cobra.Command, src *source) (reach.Side, *plan.Fabric, error) {
+func accepted(cmd *cobra.Command, src *source, c *compile.Compiler) (reach.Side, *plan.Fabric, error) {
 	lock, text, ok := src.lock.Before()
 	if !ok {
 		return reach.Side{}, nil, nil
@@ -114,7 +119,7 @@ func accepted(cmd *cobra.Command, src *source) (reach.Side, *plan.Fabric, error)
 		lost := warning("RW6011", "lock file "+src.lockFile, "the file that was accepted is not valid for this version", "everything is shown as new")
 		return reach.Side{}, nil, console.Print(w, styleOf(cmd, w), diag.List{lost})
 	}
-	p, _ := compile.Compile(in, lock)
+	p, _ := c.Compile(in, lock)
 	side := reach.Side{Intent: in, Model: verify.New(p, verify.Facts{})}
 	if changed := otherRevisions(p, src.lock.Accepted.Revisions); len(changed) > 0 {
 		differs := warning("RW6011", "lock file "+src.lockFile, "this version compiles the accepted file to something else than was accepted: "+some(changed), "look through the plan with care")

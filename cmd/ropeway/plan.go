@@ -2,6 +2,7 @@ package main
 
 import (
 	"fmt"
+	"slices"
 	"strings"
 
 	"github.com/spf13/cobra"
@@ -74,7 +75,7 @@ func acceptPlan(cmd *cobra.Command, file, lockFile string, format console.Format
 		if p, err = propose(cmd, src); err != nil || !p.Proof.OK {
 			return err
 		}
-		src.lock, p.Accepted = p.lock.Accept(src.text, revisions(p.after)), true
+		src.lock, p.Accepted = p.lock.Accept(src.text, p.after.Revisions()), true
 		return nil
 	})
 	if err != nil {
@@ -128,22 +129,15 @@ func accepted(cmd *cobra.Command, src *source, c *compile.Compiler) (reach.Side,
 	return side, p, nil
 }
 
-func revisions(p *plan.Fabric) map[string]string {
-	out := make(map[string]string, len(p.Gateways))
-	for _, g := range p.Gateways {
-		out[g.Name] = plan.Revision(g)
-	}
-	return out
-}
-
 // otherRevisions returns the gateways that did not have the revision that they have now.
 func otherRevisions(p *plan.Fabric, revisions map[string]string) []string {
 	var out []string
-	for _, g := range p.Gateways {
-		if was := revisions[g.Name]; was != "" && was != plan.Revision(g) {
-			out = append(out, g.Name)
+	for name, is := range p.Revisions() {
+		if was := revisions[name]; was != "" && was != is {
+			out = append(out, name)
 		}
 	}
+	slices.Sort(out)
 	return out
 }
 

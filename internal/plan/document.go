@@ -2,8 +2,6 @@ package plan
 
 import (
 	"bytes"
-	"crypto/sha256"
-	"encoding/hex"
 	"encoding/json"
 	"fmt"
 )
@@ -18,15 +16,6 @@ type Document struct {
 }
 
 const documentKind = "GatewayPlan"
-
-// Revision names the content of a gateway's plan: the same plan has the same revision, on any machine.
-func Revision(g *Gateway) string {
-	h := sha256.New()
-	if err := json.NewEncoder(h).Encode(g); err != nil { // plain data always encodes
-		panic("plan: " + err.Error())
-	}
-	return hex.EncodeToString(h.Sum(nil)[:16])
-}
 
 // Encode returns the document of one gateway as indented JSON with a final newline.
 func Encode(fabric string, g *Gateway) ([]byte, error) {

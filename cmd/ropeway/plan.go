@@ -94,39 +94,49 @@ func acceptPlan(cmd *cobra.Command, file, lockFile string, format console.Format
 // propose compiles the file and what was last accepted, compares the two, and proves the new one.
 func propose(cmd *cobra.Command, src *source) (*proposal, error) {
 	var c compile.Compiler // what did not change is not compiled again, nor compared
-	before, old, err := accepted(cmd, src, &c)
+	was, old, err := accepted(cmd, src, &c)
 	if err != nil {
 		return nil, err
 	}
 	after, lock := c.Compile(src.intent, src.lock)
 	p := &proposal{file: src.file, Fabric: src.intent.Name, Plan: plan.Compare(old, after)}
-	now := reach.Side{Intent: src.intent, Model: verify.New(after, verify.Facts{})}
-	p.Reachability = reach.Compare(before, now)
-	p.Proof = now.Model.Check(src.intent)
+	model := verify.New(after, verify.Facts{})
+	p.Reachability = &reach.Diff{Changes: []reach.Change{}}
+	if !p.Plan.Empty() { // the same plan does the same with every packet
+		p.Reachability = reach.Compare(sideOf(was, old), reach.Side{Intent: src.intent, Model: model})
+	}
+	p.Proof = model.Check(src.intent)
 	p.Changed = !p.Plan.Empty() || old == nil
 	p.after, p.lock = after, lock
 	return p, nil
 }
 
-// accepted compiles what the lock file remembers as accepted; the plan is nil where it remembers nothing.
-func accepted(cmd *cobra.Command, src *source, c *compile.Compiler) (reach.Side, *plan.Fabric, error) {
+// sideOf returns what was accepted, ready for questions; both are nil where nothing was.
+func sideOf(in *intent.Fabric, p *plan.Fabric) reach.Side {
+	if p == nil {
+		return reach.Side{}
+	}
+	return reach.Side{Intent: in, Model: verify.New(p, verify.Facts{})}
+}
+
+// accepted compiles what the lock file remembers as accepted, and returns its meaning and its plan: nil where it remembers nothing.
+func accepted(cmd *cobra.Command, src *source, c *compile.Compiler) (*intent.Fabric, *plan.Fabric, error) {
 	lock, text, ok := src.lock.Before()
 	if !ok {
-		return reach.Side{}, nil, nil
+		return nil, nil, nil
 	}
 	w := cmd.ErrOrStderr()
 	in, _ := intent.Read(src.file, text)
 	if in == nil {
 		lost := warning("RW6011", "lock file "+src.lockFile, "the file that was accepted is not valid for this version", "everything is shown as new")
-		return reach.Side{}, nil, console.Print(w, styleOf(cmd, w), diag.List{lost})
+		return nil, nil, console.Print(w, styleOf(cmd, w), diag.List{lost})
 	}
 	p, _ := c.Compile(in, lock)
-	side := reach.Side{Intent: in, Model: verify.New(p, verify.Facts{})}
 	if changed := otherRevisions(p, src.lock.Accepted.Revisions); len(changed) > 0 {
 		differs := warning("RW6011", "lock file "+src.lockFile, "this version compiles the accepted file to something else than was accepted: "+some(changed), "look through the plan with care")
-		return side, p, console.Print(w, styleOf(cmd, w), diag.List{differs})
+		return in, p, console.Print(w, styleOf(cmd, w), diag.List{differs})
 	}
-	return side, p, nil
+	return in, p, nil
 }
 
 // otherRevisions returns the gateways that did not have the revision that they have now.

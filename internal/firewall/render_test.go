@@ -4,16 +4,13 @@ import (
 	"bytes"
 	"encoding/json"
 	"flag"
-	"os"
-	"path/filepath"
-	"strings"
 	"testing"
 
 	"github.com/google/go-cmp/cmp"
-	"github.com/rogpeppe/go-internal/txtar"
 
 	"ropeway/internal/nstest"
 	"ropeway/internal/plan"
+	"ropeway/internal/stories"
 )
 
 var update = flag.Bool("update", false, "write the golden files again")
@@ -21,35 +18,16 @@ var update = flag.Bool("update", false, "write the golden files again")
 // TestGolden renders the plans of testdata. Each text is also given to the real nft, which has to take it; the native rendering
 // has to leave the kernel with the same table, as nft lists it; and the client has to find in the one what it would make itself.
 func TestGolden(t *testing.T) {
-	stories, err := filepath.Glob("testdata/*.txtar")
-	if err != nil || len(stories) == 0 {
-		t.Fatalf("no stories: %v", err)
-	}
-	for _, name := range stories {
-		t.Run(strings.TrimSuffix(filepath.Base(name), ".txtar"), func(t *testing.T) {
-			story, err := txtar.ParseFile(name)
-			if err != nil {
-				t.Fatal(err)
-			}
-			var g plan.Gateway
-			if err := json.Unmarshal(story.Files[0].Data, &g); err != nil {
-				t.Fatal(err)
-			}
-			got := Render(&g)
-			if *update {
-				story.Files = append(story.Files[:1], txtar.File{Name: "want.nft", Data: got})
-				if err := os.WriteFile(name, txtar.Format(story), 0o644); err != nil {
-					t.Fatal(err)
-				}
-			}
-			if diff := cmp.Diff(string(story.Files[1].Data), string(got)); diff != "" {
-				t.Errorf("-want +got:\n%s", diff)
-			}
-			if g.Validate() == nil {
-				sameInKernel(t, &g)
-			}
-		})
-	}
+	stories.Each(t, "testdata/*.txtar", *update, func(t *testing.T, story *stories.Story) {
+		var g plan.Gateway
+		if err := json.Unmarshal(story.Files[0].Data, &g); err != nil {
+			t.Fatal(err)
+		}
+		story.Want(t, "want.nft", string(Render(&g)))
+		if g.Validate() == nil {
+			sameInKernel(t, &g)
+		}
+	})
 }
 
 // sameInKernel gives the kernel both renderings of a plan, one after the other, and compares.

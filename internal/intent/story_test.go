@@ -2,56 +2,33 @@ package intent_test
 
 import (
 	"flag"
-	"os"
-	"path/filepath"
 	"regexp"
 	"strings"
 	"testing"
 
-	"github.com/google/go-cmp/cmp"
-	"github.com/rogpeppe/go-internal/txtar"
-
 	"ropeway/internal/diag"
 	"ropeway/internal/intent"
+	"ropeway/internal/stories"
 )
 
 var update = flag.Bool("update", false, "write what the stories of testdata/bad report")
 
 // TestStories reads the fabric file of every story and compares what is reported with what the story says.
 func TestStories(t *testing.T) {
-	paths, err := filepath.Glob("testdata/bad/*.txtar")
-	if err != nil || len(paths) == 0 {
-		t.Fatalf("no stories: %v", err)
-	}
 	told := map[diag.Code]bool{}
-	for _, path := range paths {
-		t.Run(strings.TrimSuffix(filepath.Base(path), ".txtar"), func(t *testing.T) {
-			story, err := txtar.ParseFile(path)
-			if err != nil || len(story.Files) != 2 || story.Files[1].Name != "want" {
-				t.Fatalf("want the files fabric.yaml and want: %v", err)
+	stories.Each(t, "testdata/bad/*.txtar", *update, func(t *testing.T, story *stories.Story) {
+		in, problems := intent.Read("fabric.yaml", unescape(story.Files[0].Data))
+		if (in == nil) != problems.Failed() {
+			t.Errorf("fabric %v with problems %v", in, problems)
+		}
+		for _, p := range problems {
+			told[p.Code] = true
+			if p.Hint == "" && p.Code != "RW1007" || p.Position.Line == 0 {
+				t.Errorf("no hint or no place: %v", p)
 			}
-			in, problems := intent.Read("fabric.yaml", unescape(story.Files[0].Data))
-			if (in == nil) != problems.Failed() {
-				t.Errorf("fabric %v with problems %v", in, problems)
-			}
-			for _, p := range problems {
-				told[p.Code] = true
-				if p.Hint == "" && p.Code != "RW1007" || p.Position.Line == 0 {
-					t.Errorf("no hint or no place: %v", p)
-				}
-			}
-			got := problems.Error() + "\n"
-			if *update {
-				story.Files[1].Data = []byte(got)
-				if err := os.WriteFile(path, txtar.Format(story), 0o644); err != nil {
-					t.Fatal(err)
-				}
-			}
-			if diff := cmp.Diff(string(story.Files[1].Data), got); diff != "" {
-				t.Error(diff)
-			}
-		})
-	}
+		}
+		story.Want(t, "want", problems.Error()+"\n")
+	})
 	for _, e := range diag.Catalog() {
 		if strings.HasPrefix(string(e.Code), "RW1") && !told[e.Code] && e.Code != "RW1002" {
 			t.Errorf("no story ends in %s", e.Code)

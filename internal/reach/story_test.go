@@ -3,12 +3,9 @@ package reach_test
 import (
 	"flag"
 	"fmt"
-	"os"
-	"path/filepath"
 	"strings"
 	"testing"
 
-	"github.com/google/go-cmp/cmp"
 	"github.com/rogpeppe/go-internal/txtar"
 
 	"ropeway/internal/compile"
@@ -16,6 +13,7 @@ import (
 	"ropeway/internal/plan"
 	"ropeway/internal/reach"
 	"ropeway/internal/state"
+	"ropeway/internal/stories"
 	"ropeway/internal/verify"
 )
 
@@ -23,41 +21,19 @@ var update = flag.Bool("update", false, "write what the stories expect")
 
 // Each story has two fabric files, before.yaml (which may be missing) and after.yaml, and the text of what differs.
 func TestStories(t *testing.T) {
-	stories, err := filepath.Glob("testdata/*.txtar")
-	if err != nil || len(stories) == 0 {
-		t.Fatalf("no stories: %v", err)
-	}
-	for _, story := range stories {
-		t.Run(filepath.Base(story), func(t *testing.T) {
-			archive, err := txtar.ParseFile(story)
-			if err != nil {
-				t.Fatal(err)
+	stories.Each(t, "testdata/*.txtar", *update, func(t *testing.T, story *stories.Story) {
+		var sides [2]reach.Side
+		var lock *state.Lock
+		for _, f := range story.Files {
+			switch f.Name {
+			case "before.yaml":
+				sides[0], lock = side(t, f, nil)
+			case "after.yaml":
+				sides[1], _ = side(t, f, lock)
 			}
-			var sides [2]reach.Side
-			var lock *state.Lock
-			want := -1
-			for i, f := range archive.Files {
-				switch f.Name {
-				case "before.yaml":
-					sides[0], lock = side(t, f, nil)
-				case "after.yaml":
-					sides[1], _ = side(t, f, lock)
-				case "want":
-					want = i
-				}
-			}
-			got := reach.Compare(sides[0], sides[1]).Text()
-			if *update {
-				archive.Files[want].Data = []byte(got)
-				if err := os.WriteFile(story, txtar.Format(archive), 0o644); err != nil {
-					t.Fatal(err)
-				}
-			}
-			if diff := cmp.Diff(string(archive.Files[want].Data), got); diff != "" {
-				t.Errorf("-want +got:\n%s", diff)
-			}
-		})
-	}
+		}
+		story.Want(t, "want", reach.Compare(sides[0], sides[1]).Text())
+	})
 }
 
 func side(t *testing.T, f txtar.File, lock *state.Lock) (reach.Side, *state.Lock) {

@@ -11,32 +11,40 @@ import (
 	"ropeway/internal/prefixes"
 )
 
-// access is what both files let talk, its places numbered together. A million pairs of places stand in few sets of entries, so what a
-// set says is worked out once, and once for each place that is a source or a destination of it.
+// access is what both files let talk, its places numbered together. A million pairs of places stand in few sets of entries, and a place
+// has a part in few sets of selectors: what each says is worked out once.
 type access struct {
-	places  []string // sorted
-	entries []entry  // of the first file, then of the second
-	sets    map[string]*set
+	places     []string // sorted
+	selections []selection
+	entries    []entry // of the first file, then of the second
+	sets       map[string]*set
+	shares     map[string]*share
+	key        []byte // of the set or share that is looked for
 }
 
-// An entry is one access entry, each side by number of place: nil where the place has no part in it.
+// A selection is a selector of one of the files, by number of place: nil for a place that has no part in it.
+type selection struct {
+	intent.Selector
+	after bool // it stands in the second file
+	of    [][]netip.Prefix
+}
+
+// An entry is one access entry, its selectors by number.
 type entry struct {
-	from, to [][]netip.Prefix
+	from, to int
 	services []fabric.Service
-	after    bool // it stands in the second file
+	after    bool
 }
 
 // A set is entries that stand together: those that speak of a pair of places.
 type set struct {
-	entries      []*entry
-	sources      map[int]*share // by number of place
-	destinations map[int]*share
-	services     []sort
-	complete     bool // the services are all there are
-	same         bool // both files name the same services
+	entries  []*entry
+	services []sort
+	complete bool // the services are all there are
+	same     bool // both files name the same services
 }
 
-// A share is what the entries of a set say of a place on one side.
+// A share is what some selectors together have of a place.
 type share struct {
 	pieces []piece
 	same   bool // both files say it
@@ -44,7 +52,7 @@ type share struct {
 
 // newAccess reads both files; each may be nil.
 func newAccess(before, after *intent.Fabric) *access {
-	a := &access{sets: map[string]*set{}}
+	a := &access{sets: map[string]*set{}, shares: map[string]*share{}}
 	for _, in := range []*intent.Fabric{before, after} {
 		if in != nil {
 			for _, p := range in.Places {
@@ -64,18 +72,24 @@ func (a *access) read(in *intent.Fabric, after bool) {
 		return
 	}
 	for _, x := range in.Access {
-		a.entries = append(a.entries, entry{a.split(in, x.From), a.split(in, x.To), x.Services, after})
+		a.entries = append(a.entries, entry{a.selection(in, x.From, after), a.selection(in, x.To, after), x.Services, after})
 	}
 }
 
-// split returns what each place has of a selector.
-func (a *access) split(in *intent.Fabric, s intent.Selector) [][]netip.Prefix {
-	out := make([][]netip.Prefix, len(a.places))
+// selection returns the number of a selector, and splits it by place where it is new.
+func (a *access) selection(in *intent.Fabric, s intent.Selector, after bool) int {
+	for i, known := range a.selections {
+		if known.Text == s.Text && known.after == after && slices.Equal(known.Prefixes, s.Prefixes) {
+			return i
+		}
+	}
+	of := make([][]netip.Prefix, len(a.places))
 	for _, p := range in.Places {
 		i, _ := slices.BinarySearch(a.places, p.Name)
-		out[i] = prefixes.Intersect(prefixes.Normal(p.Prefixes), s.Prefixes)
+		of[i] = prefixes.Intersect(prefixes.Normal(p.Prefixes), s.Prefixes)
 	}
-	return out
+	a.selections = append(a.selections, selection{s, after, of})
+	return len(a.selections) - 1
 }
 
 // questions yields what to ask about every pair of places that some entry speaks of, by places.
@@ -83,8 +97,8 @@ func (a *access) questions() iter.Seq[question] {
 	return func(yield func(question) bool) {
 		for from := range a.places {
 			var leaving []int // entries that let something of the place out
-			for i := range a.entries {
-				if a.entries[i].from[from] != nil {
+			for i, e := range a.entries {
+				if a.selections[e.from].of[from] != nil {
 					leaving = append(leaving, i)
 				}
 			}
@@ -102,25 +116,25 @@ func (a *access) between(leaving []int, from, to int) *set {
 	if from == to {
 		return nil
 	}
-	var id []byte
+	a.key = a.key[:0]
 	for _, i := range leaving {
-		if a.entries[i].to[to] != nil {
-			id = binary.AppendUvarint(id, uint64(i))
+		if a.selections[a.entries[i].to].of[to] != nil {
+			a.key = binary.AppendUvarint(a.key, uint64(i))
 		}
 	}
-	if len(id) == 0 {
+	if len(a.key) == 0 {
 		return nil
 	}
-	s := a.sets[string(id)]
+	s := a.sets[string(a.key)]
 	if s == nil {
-		s = &set{sources: map[int]*share{}, destinations: map[int]*share{}}
+		s = &set{}
 		for _, i := range leaving {
-			if a.entries[i].to[to] != nil {
+			if a.selections[a.entries[i].to].of[to] != nil {
 				s.entries = append(s.entries, &a.entries[i])
 			}
 		}
 		s.name()
-		a.sets[string(id)] = s
+		a.sets[string(a.key)] = s
 	}
 	return s
 }
@@ -140,29 +154,29 @@ func (s *set) name() {
 }
 
 func (a *access) question(s *set, from, to int) question {
-	src := cached(s.sources, from, func() *share { return s.share(func(e *entry) []netip.Prefix { return e.from[from] }) })
-	dst := cached(s.destinations, to, func() *share { return s.share(func(e *entry) []netip.Prefix { return e.to[to] }) })
+	src := a.share(s, from, func(e *entry) int { return e.from })
+	dst := a.share(s, to, func(e *entry) int { return e.to })
 	return question{a.places[from], a.places[to], src.pieces, dst.pieces, s.services, s.complete, !s.same || !src.same || !dst.same}
 }
 
-func cached[T any](known map[int]*T, i int, make func() *T) *T {
-	x := known[i]
-	if x == nil {
-		x = make()
-		known[i] = x
-	}
-	return x
-}
-
-// share cuts what the entries say of a place on one side.
-func (s *set) share(side func(*entry) []netip.Prefix) *share {
-	var was, is []netip.Prefix
+// share returns what the entries of a set say of a place on one side, cut where they tell addresses apart.
+func (a *access) share(s *set, place int, side func(*entry) int) *share {
+	a.key = binary.AppendUvarint(a.key[:0], uint64(place))
 	for _, e := range s.entries {
-		if e.after {
-			is = append(is, side(e)...)
-		} else {
-			was = append(was, side(e)...)
-		}
+		a.key = binary.AppendUvarint(a.key, uint64(side(e)))
 	}
-	return &share{cut(slices.Concat(was, is)), slices.Equal(was, is)}
+	known := a.shares[string(a.key)]
+	if known == nil {
+		var was, is []netip.Prefix
+		for _, e := range s.entries {
+			if x := a.selections[side(e)]; x.after {
+				is = append(is, x.of[place]...)
+			} else {
+				was = append(was, x.of[place]...)
+			}
+		}
+		known = &share{cut(slices.Concat(was, is)), slices.Equal(was, is)}
+		a.shares[string(a.key)] = known
+	}
+	return known
 }

@@ -2,8 +2,12 @@
 package build
 
 import (
+	"fmt"
+	"io"
 	"runtime"
 	"runtime/debug"
+
+	"ropeway/internal/console"
 )
 
 // Set by the linker (-X), from the Makefile; empty in a plain go build, where Read falls back on what the toolchain recorded.
@@ -47,4 +51,16 @@ func (i Info) String() string {
 		at = ", " + i.Date
 	}
 	return i.Version + " (" + i.Commit + at + ", " + i.Go + ", " + i.Platform + ")"
+}
+
+// Print writes what is known of a program, for its command "version".
+func Print(w io.Writer, program string, format console.Format) error {
+	info := Read()
+	if format != console.Text {
+		return console.Encode(w, format, info)
+	}
+	if _, err := fmt.Fprintln(w, program, info); err != nil {
+		return fmt.Errorf("write the version: %w", err)
+	}
+	return nil
 }

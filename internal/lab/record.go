@@ -100,6 +100,21 @@ func needsRoot(lab string, err error) error {
 	return problem("RW5006", strings.TrimSpace("lab "+lab), "a lab is made of network namespaces, and only root makes and enters those", "run the command as root")
 }
 
+// inside opens a lab's machines for a look, beside others who look, and closes them again.
+func (l *Lab) inside(look func(*site) error) (err error) {
+	release, err := hold(l.Name, unix.LOCK_SH)
+	if err != nil {
+		return err
+	}
+	defer func() { err = errors.Join(err, release()) }()
+	st, err := openSite(l.Name, l.record.World)
+	if err != nil {
+		return err
+	}
+	defer st.Close()
+	return look(st)
+}
+
 // hold takes the lock of a lab, alone or shared, until release. It returns RW5004 where somebody else's hold forbids it, and an
 // error that is fs.ErrNotExist where the lab has no directory.
 func hold(lab string, how int) (release func() error, err error) {

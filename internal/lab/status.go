@@ -2,12 +2,9 @@ package lab
 
 import (
 	"context"
-	"errors"
 	"net/netip"
 	"slices"
 	"time"
-
-	"golang.org/x/sys/unix"
 
 	"ropeway/internal/lab/world"
 )
@@ -45,17 +42,15 @@ const statusPatience = 3 * time.Second
 
 // Status looks at a lab. It sends an echo through every link.
 func (l *Lab) Status(ctx context.Context) (s *Status, err error) {
-	release, err := hold(l.Name, unix.LOCK_SH)
-	if err != nil {
-		return nil, err
-	}
-	defer func() { err = errors.Join(err, release()) }()
-	st, err := openSite(l.Name, l.record.World)
-	if err != nil {
-		return nil, err
-	}
-	defer st.Close()
-	s = &Status{
+	err = l.inside(func(st *site) (err error) {
+		s, err = l.status(ctx, st)
+		return err
+	})
+	return s, err
+}
+
+func (l *Lab) status(ctx context.Context, st *site) (*Status, error) {
+	s := &Status{
 		Name: l.Name, Phase: l.record.Phase, File: l.record.File, Machines: []Machine{}, Links: []LinkNow{},
 		Faults: append([]Fault{}, l.record.Faults...),
 	}

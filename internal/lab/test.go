@@ -2,11 +2,8 @@ package lab
 
 import (
 	"context"
-	"errors"
 	"fmt"
 	"net/netip"
-
-	"golang.org/x/sys/unix"
 
 	"ropeway/internal/diag"
 	"ropeway/internal/fabric"
@@ -67,17 +64,11 @@ type TestOptions struct {
 
 // Test sends what tests and access say through the lab and holds it against the prover.
 func (l *Lab) Test(ctx context.Context, opts TestOptions) (r *Report, err error) {
-	release, err := hold(l.Name, unix.LOCK_SH)
-	if err != nil {
-		return nil, err
-	}
-	defer func() { err = errors.Join(err, release()) }()
-	st, err := openSite(l.Name, l.record.World)
-	if err != nil {
-		return nil, err
-	}
-	defer st.Close()
-	return l.test(ctx, st, opts)
+	err = l.inside(func(st *site) (err error) {
+		r, err = l.test(ctx, st, opts)
+		return err
+	})
+	return r, err
 }
 
 func (l *Lab) test(ctx context.Context, st *site, opts TestOptions) (*Report, error) {

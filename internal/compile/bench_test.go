@@ -1,44 +1,19 @@
 package compile
 
 import (
-	"fmt"
 	"net/netip"
 	"runtime"
 	"testing"
 	"time"
 
 	"ropeway/bench"
-	"ropeway/internal/fabric"
+	"ropeway/internal/bigmesh"
 	"ropeway/internal/intent"
 	"ropeway/internal/prefixes"
 )
 
-// bigMesh is a mesh of n places with one gateway and ten prefixes each, where everything may talk to everything.
-func bigMesh(n int) *intent.Fabric {
-	in := &intent.Fabric{
-		Name: "big", Topology: fabric.Mesh,
-		Pools: intent.Pools{Links4: netip.MustParsePrefix("100.64.0.0/16")},
-	}
-	var all []netip.Prefix
-	for i := range n {
-		p := &intent.Place{Name: fmt.Sprintf("p%04d", i), Kind: fabric.Region, UnderlayMTU: 1500}
-		for j := range 10 {
-			k := i*10 + j
-			p.Prefixes = append(p.Prefixes, netip.PrefixFrom(netip.AddrFrom4([4]byte{10, byte(k >> 8), byte(k), 0}), 24))
-		}
-		gw := &intent.Gateway{Name: fmt.Sprintf("g%04d", i), Place: p, Port: fabric.DefaultPort}
-		gw.Endpoint = fabric.Endpoint{Host: fmt.Sprintf("198.18.%d.%d", i>>8, i&255), Port: fabric.DefaultPort}
-		p.Gateways = []*intent.Gateway{gw}
-		in.Places = append(in.Places, p)
-		all = append(all, p.Prefixes...)
-	}
-	everything := intent.Selector{Text: "any", Prefixes: prefixes.Normal(all)}
-	in.Access = []intent.Access{{From: everything, To: everything}}
-	return in
-}
-
 func BenchmarkCompileCold(b *testing.B) {
-	in := bigMesh(1000)
+	in := bigmesh.New(1000)
 	var took []time.Duration
 	for b.Loop() {
 		start := time.Now()
@@ -66,7 +41,7 @@ func BenchmarkCompileCold(b *testing.B) {
 
 // BenchmarkRecompileOnePrefix changes one prefix of one place back and forth: everybody needs it, so every gateway is concerned.
 func BenchmarkRecompileOnePrefix(b *testing.B) {
-	variants := [2]*intent.Fabric{bigMesh(1000), bigMesh(1000)}
+	variants := [2]*intent.Fabric{bigmesh.New(1000), bigmesh.New(1000)}
 	moved := netip.MustParsePrefix("10.255.0.0/24")
 	changed := variants[1]
 	was := changed.Places[500].Prefixes[3]

@@ -1,7 +1,6 @@
 package verify
 
 import (
-	"fmt"
 	"math/rand/v2"
 	"net/netip"
 	"runtime"
@@ -11,37 +10,17 @@ import (
 	"testing"
 	"time"
 
+	"ropeway/internal/bigmesh"
 	"ropeway/internal/compile"
-	"ropeway/internal/fabric"
 	"ropeway/internal/intent"
 	"ropeway/internal/plan"
-	"ropeway/internal/prefixes"
 )
 
-// bigMesh is a mesh of n places with one gateway and ten prefixes each, where everything may talk to everything: with n = 1,000 about
-// ten million routes, and as many allowed prefixes.
+// bigMesh is the mesh of n places with a test that ranges over every pair.
 func bigMesh(n int) *intent.Fabric {
-	in := &intent.Fabric{
-		Name: "big", Topology: fabric.Mesh,
-		Pools: intent.Pools{Links4: netip.MustParsePrefix("100.64.0.0/16")},
-	}
-	var all []netip.Prefix
-	for i := range n {
-		p := &intent.Place{Name: fmt.Sprintf("p%04d", i), Kind: fabric.Region, UnderlayMTU: 1500}
-		for j := range 10 {
-			k := i*10 + j
-			bits := 24 + j%5 // lengths differ, as they do in the field
-			p.Prefixes = append(p.Prefixes, netip.PrefixFrom(netip.AddrFrom4([4]byte{10, byte(k >> 8), byte(k), 0}), bits))
-		}
-		gw := &intent.Gateway{Name: fmt.Sprintf("g%04d", i), Place: p, Port: fabric.DefaultPort}
-		gw.Endpoint = fabric.Endpoint{Host: fmt.Sprintf("198.18.%d.%d", i>>8, i&255), Port: fabric.DefaultPort}
-		p.Gateways = []*intent.Gateway{gw}
-		in.Places = append(in.Places, p)
-		all = append(all, p.Prefixes...)
-	}
-	everything := intent.Selector{Text: "any", Prefixes: prefixes.Normal(all)}
-	in.Access = []intent.Access{{From: everything, To: everything}}
-	in.Tests = []intent.Test{{From: everything, To: everything, Expect: intent.Reachable, Symmetric: true, MTU: 1400}}
+	in := bigmesh.New(n)
+	all := in.Access[0]
+	in.Tests = []intent.Test{{From: all.From, To: all.To, Expect: intent.Reachable, Symmetric: true, MTU: 1400}}
 	return in
 }
 

@@ -92,23 +92,43 @@ func (a *access) selection(in *intent.Fabric, s intent.Selector, after bool) int
 	return len(a.selections) - 1
 }
 
-// questions yields what to ask about every pair of places that some entry speaks of, by places.
-func (a *access) questions() iter.Seq[question] {
-	return func(yield func(question) bool) {
-		for from := range a.places {
-			var leaving []int // entries that let something of the place out
-			for i, e := range a.entries {
-				if a.selections[e.from].of[from] != nil {
-					leaving = append(leaving, i)
+// breadth is how many sources are asked about at a time. A prover keeps what is done with packets to an address in one row, a cell for
+// each gateway: the cells of so many sources lie together.
+const breadth = 32
+
+// questions yields what to ask about the pairs of places that some entry speaks of: all pairs of some sources at a time, the sources of
+// one destination after the other.
+func (a *access) questions() iter.Seq[[]question] {
+	return func(yield func([]question) bool) {
+		for first := 0; first < len(a.places); first += breadth {
+			var leaving [][]int // by source: entries that let something of it out
+			for from := first; from < min(first+breadth, len(a.places)); from++ {
+				leaving = append(leaving, a.leaving(from))
+			}
+			var out []question
+			for to := range a.places {
+				for i, entries := range leaving {
+					if s := a.between(entries, first+i, to); s != nil {
+						out = append(out, a.question(s, first+i, to))
+					}
 				}
 			}
-			for to := range a.places {
-				if s := a.between(leaving, from, to); s != nil && !yield(a.question(s, from, to)) {
-					return
-				}
+			if !yield(out) {
+				return
 			}
 		}
 	}
+}
+
+// leaving returns the entries that let something of a place out.
+func (a *access) leaving(from int) []int {
+	var out []int
+	for i, e := range a.entries {
+		if a.selections[e.from].of[from] != nil {
+			out = append(out, i)
+		}
+	}
+	return out
 }
 
 // between returns the set of the entries that speak of a pair of places, nil where none does.

@@ -7,7 +7,7 @@
 package reach
 
 import (
-	"iter"
+	"cmp"
 	"net/netip"
 	"slices"
 	"sync"
@@ -65,7 +65,7 @@ func Compare(before, after Side) *Diff {
 	both := newAccess(before.Intent, after.Intent)
 	d := &Diff{Changes: []Change{}, Omitted: map[plan.Action]int{}, Partial: both.large()}
 	listed := map[plan.Action]int{}
-	for batch := range batches(both.questions()) {
+	for batch := range both.questions() {
 		for i := range batch {
 			if q := &batch[i]; d.Partial && (!q.changed || before.Intent == nil) {
 				q.sources, q.destinations = q.sources[:1], q.destinations[:1]
@@ -85,33 +85,17 @@ func Compare(before, after Side) *Diff {
 // large reports whether there are more packets to ask about than one waits for.
 func (a *access) large() bool {
 	n := 0
-	for q := range a.questions() {
-		if n += len(q.sources) * len(q.destinations) * len(q.services); n > maxPackets {
-			return true
+	for batch := range a.questions() {
+		for _, q := range batch {
+			if n += len(q.sources) * len(q.destinations) * len(q.services); n > maxPackets {
+				return true
+			}
 		}
 	}
 	return false
 }
 
-// batchSize is how many questions are put at a time: enough to keep two provers busy, and few enough to forget their answers.
-const batchSize = 1000
-
-func batches(questions iter.Seq[question]) iter.Seq[[]question] {
-	return func(yield func([]question) bool) {
-		var batch []question
-		for q := range questions {
-			if batch = append(batch, q); len(batch) == batchSize {
-				if !yield(batch) {
-					return
-				}
-				batch = batch[:0]
-			}
-		}
-		yield(batch)
-	}
-}
-
-// compare puts some questions to both sides at the same time.
+// compare puts some questions to both sides at the same time, and returns what changes by places.
 func compare(questions []question, before, after Side) []Change {
 	var a answers
 	var asking sync.WaitGroup
@@ -122,6 +106,7 @@ func compare(questions []question, before, after Side) []Change {
 	for i := range questions {
 		out = append(out, questions[i].compare(&a)...)
 	}
+	slices.SortStableFunc(out, func(a, b Change) int { return cmp.Or(cmp.Compare(a.From, b.From), cmp.Compare(a.To, b.To)) })
 	return out
 }
 

@@ -4,8 +4,8 @@ package diag
 func proof() []Entry {
 	return []Entry{
 		{"RW3001", "A test proves nothing",
-			"Packets between addresses of one place do not cross the fabric, so a test is judged only by pairs of addresses in different places, and this one has none.",
-			"Name addresses of two places, or drop the test."},
+			"Packets between addresses of one place do not cross the fabric, and none goes from an IPv4 to an IPv6 address. So a test is judged only by pairs of addresses of one family in different places, and this one has none.",
+			"Name addresses of one family in two places, or drop the test."},
 		{"RW3010", "Access promises what does not pass",
 			"The plan loses packets, or the answers to them, of flows that an access entry allows. The message names the first such pair of addresses, the gateway where it dies, and what decided so; pairs that die of the same cause are counted.",
 			"Mend what the message names. Where the plan alone is to blame, compile it again."},

@@ -92,7 +92,7 @@ const (
 )
 
 // A Test is a statement about the fabric that the proof has to bear out. It ranges over every pair of an address of From and
-// an address of To in different places.
+// an address of To that are of one family and in different places.
 type Test struct {
 	From, To  Selector
 	Service   *fabric.Service // nil: none was named

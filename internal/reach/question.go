@@ -47,6 +47,28 @@ func (q *question) packets() iter.Seq[verify.Packet] {
 	}
 }
 
+// size returns how many packets there are. None is of two families.
+func (q *question) size() int {
+	from4, to4 := count4(q.sources), count4(q.destinations)
+	return (from4*to4 + (len(q.sources)-from4)*(len(q.destinations)-to4)) * len(q.services)
+}
+
+// count4 returns how many pieces are of IPv4: they come first.
+func count4(pieces []piece) int {
+	if n := slices.IndexFunc(pieces, func(p piece) bool { return !p.at.Is4() }); n >= 0 {
+		return n
+	}
+	return len(pieces)
+}
+
+// firsts returns the first piece of each family.
+func firsts(pieces []piece) []piece {
+	if n := count4(pieces); n > 0 && n < len(pieces) {
+		return []piece{pieces[0], pieces[n]}
+	}
+	return pieces[:min(1, len(pieces))]
+}
+
 // meets reports whether two pieces are of one family.
 func (p piece) meets(o piece) bool { return p.at.Is4() == o.at.Is4() }
 

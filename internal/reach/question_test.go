@@ -3,6 +3,7 @@ package reach
 import (
 	"math/rand/v2"
 	"net/netip"
+	"slices"
 	"testing"
 
 	"github.com/google/go-cmp/cmp"
@@ -34,6 +35,25 @@ func TestCut(t *testing.T) {
 	}
 	if got := cut(list("10.0.0.0/8", "10.0.0.0/9", "10.128.0.0/9")); len(got) != 2 {
 		t.Errorf("a prefix that others cover whole has a piece of its own: %v", got)
+	}
+}
+
+// One piece of each family stands for all, and packets of two families are not counted: there are none.
+func TestFamiliesApart(t *testing.T) {
+	pieces := func(texts ...string) []piece { return cut(list(texts...)) }
+	both, four, six := pieces("10.0.0.0/16", "10.1.0.0/16", "fd00::/48", "fd01::/48", "fd02::/48"), pieces("10.0.0.0/16", "10.1.0.0/16"), pieces("fd00::/48")
+	for _, c := range []struct {
+		from, to []piece
+		want     int
+	}{{both, both, 2*2 + 3*3}, {both, four, 2 * 2}, {six, both, 3}, {four, six, 0}} {
+		if got := (&question{sources: c.from, destinations: c.to, services: make([]sort, 2)}).size(); got != 2*c.want {
+			t.Errorf("%v to %v: %d packets, want %d", c.from, c.to, got, 2*c.want)
+		}
+	}
+	for _, c := range []struct{ pieces, want []piece }{{both, []piece{both[0], both[2]}}, {four, four[:1]}, {six, six}} {
+		if got := firsts(c.pieces); !slices.EqualFunc(got, c.want, func(a, b piece) bool { return a.at == b.at }) {
+			t.Errorf("%v: %v stand for all, want %v", c.pieces, got, c.want)
+		}
 	}
 }
 

@@ -19,7 +19,7 @@ import (
 	"ropeway/internal/verify"
 )
 
-// maxPackets bounds how many packets are asked about. Above it, one source and one destination stand for each pair of places of which
+// maxPackets bounds how many packets are asked about. Above it, one source and one destination of each family stand for each pair of places of which
 // both files say the same, and Diff.Partial says so. At some ten microseconds a packet it is a matter of seconds.
 const maxPackets = 200_000
 
@@ -68,7 +68,7 @@ func Compare(before, after Side) *Diff {
 	for batch := range both.questions() {
 		for i := range batch {
 			if q := &batch[i]; d.Partial && (!q.changed || before.Intent == nil) {
-				q.sources, q.destinations = q.sources[:1], q.destinations[:1]
+				q.sources, q.destinations = firsts(q.sources), firsts(q.destinations)
 			}
 		}
 		for _, c := range compare(batch, before, after) {
@@ -87,7 +87,7 @@ func (a *access) large() bool {
 	n := 0
 	for batch := range a.questions() {
 		for _, q := range batch {
-			if n += len(q.sources) * len(q.destinations) * len(q.services); n > maxPackets {
+			if n += q.size(); n > maxPackets {
 				return true
 			}
 		}

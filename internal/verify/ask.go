@@ -18,12 +18,13 @@ type Answer struct {
 }
 
 // Ask is Trace for people who have a million questions: it looks the packet's classes up in what Check made for a specification,
-// and walks their rows. The size of the packet is left aside. A packet within one place crosses nothing and does not count.
+// and walks their rows. The size of the packet is left aside. A packet within one place crosses nothing and does not count, and there is
+// none between two families.
 func (m *Model) Ask(in *intent.Fabric, p Packet) Answer {
 	m.prepare(in)
 	w := m.world
 	from, to, kind := w.classAt(p.Source), w.classAt(p.Destination), w.services.number(p.Service)
-	if from == nil || to == nil || kind < 0 || from.owner == to.owner {
+	if from == nil || to == nil || kind < 0 || !w.meet(from.row, to.row) {
 		return Answer{}
 	}
 	j := newJudge(m, w)

@@ -51,7 +51,7 @@ func TestAgreesWithNaiveWalk(t *testing.T) {
 		addresses, services := n.addresses(in), n.spoken(in)
 		for _, src := range addresses {
 			for _, dst := range addresses {
-				if n.owner(src) == n.owner(dst) || src.Is4() != dst.Is4() {
+				if !n.meet(src, dst) {
 					continue
 				}
 				for _, s := range services {
@@ -120,6 +120,7 @@ func compareWay(t *testing.T, name string, want naiveWay, got *Walk) {
 // TestReportAgreesWithNaiveWalk compares what a report says with what the naive walk finds by going through all pairs.
 func TestReportAgreesWithNaiveWalk(t *testing.T) {
 	met := map[diag.Code]int{}
+	idle := 0
 	for seed := range uint64(seeds) {
 		in, p, facts, _ := randomCase(t, seed+1000)
 		n := naive{p, facts}
@@ -137,9 +138,18 @@ func TestReportAgreesWithNaiveWalk(t *testing.T) {
 				t.Errorf("seed %d: %s: report %v, naive %v\n%v", seed, c, codes[c], want[c], report.Problems)
 			}
 		}
+		everywhere := []netip.Prefix{netip.MustParsePrefix("0.0.0.0/0"), netip.MustParsePrefix("::/0")}
+		if want := n.pairs(in, everywhere, everywhere); report.Stats.Pairs != want {
+			t.Errorf("seed %d: %d pairs, naive %d", seed, report.Stats.Pairs, want)
+		}
 		for i := range in.Tests {
 			ok, symmetric := n.test(in, &in.Tests[i])
 			got := report.Tests[i]
+			if want := n.pairs(in, in.Tests[i].From.Prefixes, in.Tests[i].To.Prefixes); got.Pairs != want {
+				t.Errorf("seed %d: test %d: %d pairs, naive %d", seed, i+1, got.Pairs, want)
+			} else if want == 0 {
+				idle++
+			}
 			if got.OK != ok || got.Symmetric != symmetric {
 				t.Errorf("seed %d: test %d: report ok=%v symmetric=%v (%s), naive ok=%v symmetric=%v", seed, i+1, got.OK, got.Symmetric, got.Reason, ok, symmetric)
 			}
@@ -149,12 +159,29 @@ func TestReportAgreesWithNaiveWalk(t *testing.T) {
 			t.Fatalf("seed %d: facts %+v, plan %s", seed+1000, facts, data)
 		}
 	}
-	for _, c := range []diag.Code{"RW3010", "RW3011", "RW3012", "RW3013", "RW3014", "RW3015", "RW3020", "RW3021", "RW3022", "RW3023", "RW3024", "RW3026", "RW3028", "RW3032"} {
+	for _, c := range []diag.Code{"RW3001", "RW3010", "RW3011", "RW3012", "RW3013", "RW3014", "RW3015", "RW3020", "RW3021", "RW3022", "RW3023", "RW3024", "RW3026", "RW3028", "RW3032"} {
 		if met[c] == 0 {
 			t.Errorf("no report said %s", c)
 		}
 	}
+	if idle == 0 {
+		t.Error("every test had something to judge")
+	}
 	t.Log(met)
+}
+
+// pairs counts the pairs of atoms that can be the ends of a packet from some addresses to others.
+func (n naive) pairs(in *intent.Fabric, from, to []netip.Prefix) int {
+	pairs := 0
+	all := n.addresses(in)
+	for _, src := range all {
+		for _, dst := range all {
+			if n.meet(src, dst) && longest(from, src) >= 0 && longest(to, dst) >= 0 {
+				pairs++
+			}
+		}
+	}
+	return pairs
 }
 
 // codes returns what is wrong between places, by going through all pairs of atoms and kinds of services.
@@ -163,7 +190,7 @@ func (n naive) codes(in *intent.Fabric) map[diag.Code]bool {
 	addresses, services := n.addresses(in), n.spoken(in)
 	for _, src := range addresses {
 		for _, dst := range addresses {
-			if n.owner(src) == n.owner(dst) {
+			if !n.meet(src, dst) {
 				continue
 			}
 			for _, s := range services {
@@ -233,7 +260,7 @@ func (n naive) test(in *intent.Fabric, t *intent.Test) (ok, symmetric bool) {
 	services := n.spoken(in)
 	for _, src := range n.addresses(in) {
 		for _, dst := range n.addresses(in) {
-			if n.owner(src) == n.owner(dst) || longest(t.From.Prefixes, src) < 0 || longest(t.To.Prefixes, dst) < 0 {
+			if !n.meet(src, dst) || longest(t.From.Prefixes, src) < 0 || longest(t.To.Prefixes, dst) < 0 {
 				continue
 			}
 			there, back := n.open().walk(src, dst, fabric.Service{}, nil, false), n.open().walk(dst, src, fabric.Service{}, nil, false)
@@ -307,7 +334,7 @@ func promises(in *intent.Fabric, p *plan.Fabric, facts Facts) map[string]int {
 	addresses, services := n.addresses(in), n.spoken(in)
 	for _, src := range addresses {
 		for _, dst := range addresses {
-			if n.owner(src) == n.owner(dst) {
+			if !n.meet(src, dst) {
 				continue
 			}
 			for _, s := range services {

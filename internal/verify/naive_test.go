@@ -40,6 +40,11 @@ func (n naive) owner(a netip.Addr) *plan.Place {
 	return best
 }
 
+// meet reports whether a packet can go from one address to another and cross the fabric.
+func (n naive) meet(src, dst netip.Addr) bool {
+	return src.Is4() == dst.Is4() && n.owner(src) != n.owner(dst)
+}
+
 // longest returns the length of the longest prefix that holds an address, or -1.
 func longest(list []netip.Prefix, a netip.Addr) int {
 	best := -1

@@ -17,7 +17,7 @@ type found struct {
 	severe bool
 }
 
-// judgeAll judges every pair of classes in different places.
+// judgeAll judges every pair of classes that meet.
 func (w *world) judgeAll(m *Model) {
 	var judges [workers]*judge
 	var lists [workers][]found
@@ -43,11 +43,14 @@ func (w *world) judgeAll(m *Model) {
 	}
 }
 
-// places judges every pair of classes of two places, both ways, and appends the bad ones.
+// places judges every pair of classes of two places that meet, both ways, and appends the bad ones.
 func (j *judge) places(p, q int32, to []found) []found {
 	w := j.w
 	for _, rowA := range w.byPlace[p] {
 		for _, rowB := range w.byPlace[q] {
+			if !w.meet(rowA, rowB) {
+				continue
+			}
 			walked := false
 			for _, a := range w.byRow[rowA] {
 				for _, b := range w.byRow[rowB] {

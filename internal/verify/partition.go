@@ -1,7 +1,7 @@
 package verify
 
-// A partition sorts atoms into parts: two atoms share one as long as no list that refined it tells them apart. Refining by a list
-// costs as much as the list has atoms.
+// A partition sorts atoms into parts: two atoms of a family share one as long as no list that refined it tells them apart. Refining by a
+// list costs as much as the list has atoms.
 type partition struct {
 	of    []int32 // part of each atom
 	sizes []int32 // of each part
@@ -24,8 +24,14 @@ type moveKey struct {
 	bits uint8
 }
 
-func newPartition(n int) *partition {
-	return &partition{of: make([]int32, n), sizes: []int32{int32(n)}, moved: make([]move, 1), other: map[moveKey]int32{}}
+// newPartition makes a part of each family.
+func newPartition(a *atoms) *partition {
+	p := &partition{of: make([]int32, len(a.starts)), sizes: make([]int32, families), moved: make([]move, families), other: map[moveKey]int32{}}
+	for i, start := range a.starts {
+		p.of[i] = int32(familyOf(start))
+		p.sizes[p.of[i]]++
+	}
+	return p
 }
 
 // refine splits every part by whether a list covers its atoms and, with lengths, by how long a prefix it does.

@@ -27,13 +27,14 @@ func (w *world) copyRow(row int32) int32 {
 	} else {
 		w.rows = append(w.rows, slices.Clone(w.rows[row]))
 		w.rowOwner = append(w.rowOwner, nobody)
+		w.rowFamily = append(w.rowFamily, ipv4)
 		w.rowAtoms = append(w.rowAtoms, 0)
 		w.byRow = append(w.byRow, nil)
 		w.parted = append(w.parted, nil)
 		l.beyond = append(l.beyond, nil)
 		l.hashes = append(l.hashes, 0)
 	}
-	w.rowOwner[n], l.hashes[n] = w.rowOwner[row], l.hashes[row]
+	w.rowOwner[n], w.rowFamily[n], l.hashes[n] = w.rowOwner[row], w.rowFamily[row], l.hashes[row]
 	w.parted[n] = append(w.parted[n][:0], w.parted[row]...)
 	w.partings += len(w.parted[row])
 	l.beyond[n] = append(l.beyond[n][:0], l.beyond[row]...)
@@ -64,14 +65,14 @@ func (w *world) dropRow(row int32) {
 	l.rows = append(l.rows, row)
 }
 
-// rejoin gives the atoms of a row to another row of the place that is like it, if there is one. Both must have been judged.
+// rejoin gives the atoms of a row to another row of the place and family that is like it, if there is one. Both must have been judged.
 func (w *world) rejoin(row int32) {
 	owner := w.rowOwner[row]
 	if owner == nobody || w.rowAtoms[row] == 0 {
 		return
 	}
 	for _, other := range w.byPlace[owner] {
-		if other != row && w.live.hashes[other] == w.live.hashes[row] && bytes.Equal(bytesOf(w.rows[other]), bytesOf(w.rows[row])) {
+		if other != row && w.rowFamily[other] == w.rowFamily[row] && w.live.hashes[other] == w.live.hashes[row] && bytes.Equal(bytesOf(w.rows[other]), bytesOf(w.rows[row])) {
 			w.merge(row, other)
 			return
 		}

@@ -39,7 +39,7 @@ type Stats struct {
 	Gateways int `json:"gateways"`
 	Rules    int `json:"rules"` // routes, allowed prefixes and firewall rules
 	Atoms    int `json:"atoms"`
-	Pairs    int `json:"pairs"` // ordered pairs of atoms in different places
+	Pairs    int `json:"pairs"` // ordered pairs of atoms of one family in different places
 }
 
 // A TestResult is one entry of tests: and what the proof found.
@@ -51,7 +51,7 @@ type TestResult struct {
 	Forward   Path               `json:"forward"` // of the first pair that breaks the test, else of the first pair
 	Return    Path               `json:"return"`
 	Symmetric bool               `json:"symmetric"` // every pair's paths cross the same gateways
-	Pairs     int                `json:"pairs"`     // pairs of atoms in different places that were judged
+	Pairs     int                `json:"pairs"`     // pairs of atoms of one family in different places: what was judged
 	Reason    string             `json:"reason,omitempty"`
 	Position  diag.Position      `json:"position,omitzero"`
 }
@@ -95,7 +95,7 @@ type Failure struct {
 	Tests  []int    `json:"tests"`  // numbers, from 1, of the tests that no longer hold
 }
 
-// A Packet is what Trace follows. Size counts the inner IP packet in bytes; 0 means a small one.
+// A Packet is what Trace follows. Its addresses are of one family. Size counts the inner IP packet in bytes; 0 means a small one.
 type Packet struct {
 	Source, Destination netip.Addr
 	Service             fabric.Service

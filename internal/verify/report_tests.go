@@ -49,11 +49,10 @@ func (r *reporter) testResult(i int, size *testSize) TestResult {
 		out.OK, out.Reason = false, fmt.Sprintf("no place of the plan owns %s", size.unowned)
 		out.Forward.DroppedBy = &Drop{Reason: NoOwner, Detail: out.Reason}
 	case size.pairs == 0:
-		out.Reason = "both sides lie in one place, where packets do not cross the fabric"
+		out.Reason = size.idle()
 		r.problems = append(r.problems, diag.Problem{
-			Code: "RW3001", Severity: diag.Warning, Subject: testName(i, t),
-			Message: "proves nothing: every pair of its addresses lies in one place, where packets do not cross the fabric",
-			Hint:    "name addresses of two places, or drop the test", Position: t.Position,
+			Code: "RW3001", Severity: diag.Warning, Subject: testName(i, t), Message: "proves nothing: " + out.Reason,
+			Hint: "name addresses of one family in two places, or drop the test", Position: t.Position,
 		})
 	case state.broken != nil:
 		out.OK = false

@@ -200,7 +200,7 @@ func (r *reporter) hosts(ex example, like func(a, b *class) bool) (from, to neti
 			return false
 		}
 		a, b := r.w.classAt(x), r.w.classAt(y)
-		if a == nil || b == nil || a.owner == b.owner {
+		if a == nil || b == nil || !r.w.meet(a.row, b.row) {
 			return false
 		}
 		r.verdict(x, y)

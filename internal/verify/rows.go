@@ -115,22 +115,24 @@ func (w *world) column(m *Model, cells [][]cell, p *painter, n int) {
 	}
 }
 
-// mergeRows keeps one of all rows of an owner that are alike, and notes the row of every atom. All atoms of a sort have one owner.
+// mergeRows keeps one of all rows of an owner and a family that are alike, and notes the row of every atom. All atoms of a sort have one
+// owner, and are of one family.
 func (d *drawing) mergeRows(all []uint16, width int) {
 	w, sorts := d.world, d.sorts
-	ownerOf := make([]int32, sorts)
+	example := make([]int, sorts) // an atom of each
 	for a, sort := range d.sort.of {
-		ownerOf[sort] = d.owner[a]
+		example[sort] = a
 	}
 	rowOfSort := make([]int32, sorts)
 	byHash := map[uint64][]int32{}
 	seed := maphash.MakeSeed() // decides only what is compared with what
 	for sort := range sorts {
 		row := all[sort*width : (sort+1)*width]
+		owner, family := d.owner[example[sort]], familyOf(d.atoms.starts[example[sort]])
 		h := maphash.Bytes(seed, bytesOf(row))
 		found := nobody
 		for _, r := range byHash[h] {
-			if w.rowOwner[r] == ownerOf[sort] && bytes.Equal(bytesOf(w.rows[r]), bytesOf(row)) {
+			if w.rowOwner[r] == owner && w.rowFamily[r] == family && bytes.Equal(bytesOf(w.rows[r]), bytesOf(row)) {
 				found = r
 				break
 			}
@@ -138,7 +140,7 @@ func (d *drawing) mergeRows(all []uint16, width int) {
 		if found == nobody {
 			found = int32(len(w.rows))
 			w.rows = append(w.rows, slices.Clone(row))
-			w.rowOwner = append(w.rowOwner, ownerOf[sort])
+			w.rowOwner, w.rowFamily = append(w.rowOwner, owner), append(w.rowFamily, family)
 			byHash[h] = append(byHash[h], found)
 		}
 		rowOfSort[sort] = found

@@ -177,7 +177,7 @@ func (w *world) cutAt(a netip.Addr) {
 	w.stats.Atoms++
 	w.rowAtoms[x.row]++
 	if x.class != nobody {
-		w.perPlace[x.owner]++
+		w.perPlace[w.rowFamily[x.row]][x.owner]++
 		w.stats.Pairs = w.pairs()
 		w.classes[x.class].adopt(a)
 	}
@@ -192,7 +192,7 @@ func (w *world) rejudge(m *Model, e edit, row int32) int {
 	j := w.live.judge
 	judged := 0
 	for _, other := range w.concerned(m, e, row) {
-		if w.rowOwner[other] == owner {
+		if !w.meet(row, other) {
 			continue
 		}
 		j.rows(side{owner, w.rows[row]}, side{w.rowOwner[other], w.rows[other]})

@@ -23,6 +23,7 @@ type world struct {
 	rows            [][]uint16 // what happens to packets for a class, and where those from it may come from
 	rowAtoms        []int32    // how many atoms have a row
 	rowOwner        []int32    // the place that owns the addresses of a row, or nobody
+	rowFamily       []family   // of the addresses of a row
 	classes         []class
 	spots           []spot
 	worthy          worthy
@@ -32,13 +33,13 @@ type world struct {
 	bad      [][]badPair // by class: classes with which not all is well, in either direction
 	severe   int         // bad pairs that are errors
 	stats    Stats
-	perPlace []int // atoms
+	perPlace [families][]int // atoms
 	partings int
 	parted   [][]int32 // by row: gateways whose route means another peer than cryptokey routing chooses, in order
 	live     *live     // what updates need; nil before the first
 }
 
-// A class is addresses of one place that nothing tells apart.
+// A class is addresses of one place and family that nothing tells apart.
 type class struct {
 	owner int32
 	row   int32
@@ -71,7 +72,7 @@ func newWorld(m *Model, in *intent.Fabric) *world {
 	specLists := d.spec.number(m, in)
 	d.atoms = cut(m.pool)
 	n := len(d.atoms.starts)
-	d.sort, d.kinds = newPartition(n), newPartition(n)
+	d.sort, d.kinds = newPartition(d.atoms), newPartition(d.atoms)
 	for id, list := range m.pool.lists {
 		if m.routes(listID(id)) {
 			d.sort.refine(d.atoms, list, true)
@@ -119,7 +120,9 @@ func (d *drawing) makeClasses() {
 	known, spots := map[key]int32{}, map[spot]int32{}
 	w.byPlace = make([][]int32, len(d.m.places))
 	w.byRow = make([][]int32, len(w.rows))
-	w.perPlace = make([]int, len(d.m.places))
+	for f := range w.perPlace {
+		w.perPlace[f] = make([]int, len(d.m.places))
+	}
 	all := make([]atom, len(d.rowOf))
 	for a, row := range d.rowOf {
 		x := &all[a]
@@ -145,7 +148,7 @@ func (d *drawing) makeClasses() {
 		}
 		x.class = c
 		w.classes[c].atoms = append(w.classes[c].atoms, x.start)
-		w.perPlace[x.owner]++
+		w.perPlace[w.rowFamily[row]][x.owner]++
 	}
 	w.space = newSpace(all)
 }
@@ -155,16 +158,6 @@ func (w *world) newClass(c class) {
 	w.byRow[c.row] = append(w.byRow[c.row], int32(len(w.classes)))
 	w.classes = append(w.classes, c)
 	w.bad = append(w.bad, nil)
-}
-
-// pairs counts ordered pairs of atoms in different places.
-func (w *world) pairs() int {
-	total, same := 0, 0
-	for _, n := range w.perPlace {
-		total += n
-		same += n * n
-	}
-	return total*total - same
 }
 
 // first returns the address that stands for a class.

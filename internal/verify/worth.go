@@ -75,6 +75,9 @@ func (t *worthy) judges(a, b *class) bool {
 
 // rowsWorthy reports whether any pair of classes of two rows has to be judged.
 func (w *world) rowsWorthy(a, b int32) bool {
+	if !w.meet(a, b) {
+		return false
+	}
 	for _, c := range w.byRow[a] {
 		for _, d := range w.byRow[b] {
 			if w.worthy.judges(&w.classes[c], &w.classes[d]) {

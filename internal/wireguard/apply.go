@@ -69,6 +69,7 @@ func (c *Client) removeDevice(ctx context.Context, l link) error {
 		return err
 	}
 	delete(c.known, l.Name)
+	delete(c.youths, l.Name)
 	if backend == Userspace {
 		return c.endProcess(ctx, l, ctl)
 	}
@@ -99,6 +100,7 @@ func (c *Client) applyDevice(ctx context.Context, want plan.Device, there *link,
 	j.want.PublicKey = j.known.public(private)
 	defer func() {
 		if j.control != nil {
+			err = errors.Join(err, c.uncross(ctx, j))
 			_ = j.control.close()
 		}
 	}()
@@ -134,6 +136,7 @@ func (c *Client) applyDevice(ctx context.Context, want plan.Device, there *link,
 func (c *Client) create(ctx context.Context, j *job) error {
 	j.known.forget()
 	clear(j.known.set)
+	delete(c.youths, j.want.Name)
 	j.backend, _ = c.backend()
 	var err error
 	if j.backend == Kernel {

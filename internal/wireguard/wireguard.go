@@ -80,7 +80,8 @@ type Client struct {
 
 	mu       sync.Mutex
 	known    map[string]*settled // by device
-	talks    map[string]*socket  // by device: conversations that go on
+	youths   map[string]*youth   // the same
+	talks    map[string]*socket  // the same: conversations that go on
 	children map[int]string      // processes that this Client started, which it must reap
 }
 
@@ -105,7 +106,7 @@ func New(opts Options) *Client {
 		}
 		opts.Command = []string{self, "device"}
 	}
-	c := &Client{opts: opts, known: map[string]*settled{}, talks: map[string]*socket{}, children: map[int]string{}}
+	c := &Client{opts: opts, known: map[string]*settled{}, youths: map[string]*youth{}, talks: map[string]*socket{}, children: map[int]string{}}
 	c.names = newResolver(opts.Lookup)
 	c.backend = sync.OnceValues(func() (Backend, string) { return choose(opts.Backend) })
 	return c

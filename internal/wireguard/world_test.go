@@ -46,6 +46,7 @@ type end struct {
 	opts    Options
 	private key.Private
 	device  plan.Device
+	pause   time.Duration // between two passes of its agent, where that is not a second
 }
 
 // tested is the backend that the tests are about: Userspace, or Kernel where ROPEWAY_TEST_BACKEND says so and the kernel has it.

@@ -40,7 +40,7 @@ func (g *graph) rebind(in *intent.Fabric) {
 func (c *Compiler) again(in *intent.Fabric) *plan.Fabric {
 	last := c.needs
 	now := newNeeds(in, c.graph)
-	if !slices.Equal(last.class, now.class) || !slices.EqualFunc(last.members, now.members, slices.Equal) {
+	if !slices.Equal(last.class, now.class) || !slices.Equal(last.speaks, now.speaks) || !slices.EqualFunc(last.members, now.members, slices.Equal) {
 		return c.afresh(in) // somebody came under other rules
 	}
 	changed := now.reuse(last)

@@ -11,14 +11,45 @@ import (
 )
 
 // needs answers what a place needs of another: the other's prefixes that any access rule lets it talk to, or be talked to by.
-// Places that stand in the same rules on the same sides need the same of everybody, so they form a class, and answers are made
-// once per class and shared.
+// Places that stand in the same rules on the same sides, with addresses of the same families, need the same of everybody, so they form a
+// class, and answers are made once per class and shared.
 type needs struct {
 	rules   []rule
 	class   []int              // by place number
 	members [][]int            // rules of each class, as members encode them
+	speaks  []families         // of each class
 	of      [][][]netip.Prefix // [class][place]
 	touched [][]netip.Prefix   // [class]: everything that the class's rules name
+}
+
+// families are those of IP that a place has addresses of: no packet is of two.
+type families byte
+
+const (
+	ipv4 families = 1 << iota
+	ipv6
+)
+
+func familiesOf(list []netip.Prefix) (f families) {
+	for _, p := range list {
+		f |= familyOf(p)
+	}
+	return f
+}
+
+func familyOf(p netip.Prefix) families {
+	if p.Addr().Is4() {
+		return ipv4
+	}
+	return ipv6
+}
+
+// of returns the prefixes of a list that are of these families: the very list where all are.
+func (f families) of(list []netip.Prefix) []netip.Prefix {
+	if familiesOf(list)&^f == 0 {
+		return list
+	}
+	return slices.DeleteFunc(slices.Clone(list), func(p netip.Prefix) bool { return familyOf(p)&f == 0 })
 }
 
 // A rule is an access entry, each side whole and sorted by place.
@@ -39,7 +70,8 @@ func newNeeds(in *intent.Fabric, g *graph) *needs {
 	byMembers := map[string]int{}
 	for p := range g.places {
 		var members []int
-		var id []byte
+		speaks := familiesOf(g.places[p].Prefixes)
+		id := []byte{byte(speaks)}
 		for i, r := range n.rules {
 			for side, parts := range [][][]netip.Prefix{r.from, r.to} {
 				if parts[p] != nil {
@@ -53,6 +85,7 @@ func newNeeds(in *intent.Fabric, g *graph) *needs {
 			class = len(n.members)
 			byMembers[string(id)] = class
 			n.members = append(n.members, members)
+			n.speaks = append(n.speaks, speaks)
 			n.of = append(n.of, make([][]netip.Prefix, len(g.places)))
 			n.touched = append(n.touched, n.everything(members))
 		}
@@ -75,7 +108,7 @@ func (n *needs) compute(class, p int) []netip.Prefix {
 			lists = append(lists, part)
 		}
 	}
-	return union(lists)
+	return n.speaks[class].of(union(lists))
 }
 
 // everything joins all that the rules of a class name on the other side, the class's own places included.

@@ -21,7 +21,8 @@ type Lookup func(ctx context.Context, host string) ([]netip.Addr, error)
 // Bounds of looking up names.
 const (
 	lookupTimeout = 2 * time.Second  // for all the names of one Apply: the rest of it must not wait
-	lookupAgain   = 10 * time.Second // after a failure; an Apply every second must not ask every second
+	lookupSoon    = time.Second      // after the first failure: a resolver that has just started may answer now
+	lookupAgain   = 10 * time.Second // after many, each wait being twice the last: an Apply every second must not ask every second
 	lookupsAtOnce = 16
 )
 
@@ -35,7 +36,8 @@ type resolver struct {
 type answer struct {
 	addr  netip.Addr
 	err   error
-	until time.Time // of an error: when to ask again
+	wait  time.Duration // after an error
+	until time.Time     // of an error: when to ask again
 }
 
 func newResolver(lookup Lookup) resolver {
@@ -127,11 +129,18 @@ func (r *resolver) askFor(ctx context.Context, hosts []string, before map[string
 	var wg sync.WaitGroup
 	var mu sync.Mutex
 	places := make(chan struct{}, lookupsAtOnce)
-	for _, h := range hosts {
+	waits := make([]time.Duration, len(hosts))
+	for i, h := range hosts {
+		waits[i] = min(max(lookupSoon, 2*r.cache[h].wait), lookupAgain)
+	}
+	for i, h := range hosts {
 		wg.Go(func() {
 			places <- struct{}{}
 			defer func() { <-places }()
 			a := r.one(ctx, h, before[h])
+			if a.err != nil {
+				a.wait, a.until = waits[i], time.Now().Add(waits[i])
+			}
 			mu.Lock()
 			defer mu.Unlock()
 			r.cache[h] = a
@@ -147,7 +156,7 @@ func (r *resolver) one(ctx context.Context, host string, before netip.Addr) answ
 	}
 	if err != nil {
 		err = fmt.Errorf("look up its endpoint %s: %w", fabric.Endpoint{Host: host}.Host, err)
-		return answer{addr: before, err: err, until: time.Now().Add(lookupAgain)}
+		return answer{addr: before, err: err}
 	}
 	for i := range list {
 		list[i] = list[i].Unmap().WithZone("")

@@ -53,7 +53,8 @@ fuzz: ## run every fuzz target for FUZZTIME (default 10s)
 	@tools/fuzz $(FUZZTIME)
 
 .PHONY: generate
-generate: ## write docs/errors.md and docs/commands.md again
+generate: ## write the Go code of the API, docs/errors.md and docs/commands.md again
+	cd api && "$$(../tools/build buf)" generate
 	go generate ./...
 
 .PHONY: picture

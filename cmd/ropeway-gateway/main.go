@@ -16,6 +16,7 @@ import (
 
 	"ropeway/internal/agent"
 	"ropeway/internal/diag"
+	"ropeway/internal/logs"
 )
 
 func main() { os.Exit(run()) }
@@ -24,7 +25,7 @@ func run() int {
 	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, unix.SIGTERM)
 	defer stop()
 	if err := newRootCommand().ExecuteContext(ctx); err != nil {
-		_, _ = fmt.Fprintln(os.Stderr, agent.Printable(coded(err).Error()))
+		_, _ = fmt.Fprintln(os.Stderr, logs.Printable(coded(err).Error()))
 		return 1
 	}
 	return 0

@@ -4,6 +4,7 @@ import (
 	"github.com/spf13/cobra"
 
 	"ropeway/internal/agent"
+	"ropeway/internal/logs"
 )
 
 func newRunCommand() *cobra.Command {
@@ -24,7 +25,7 @@ the last good one stays in force. Nothing is ever changed that is not Ropeway's.
 	flags.StringVar(&opts.Listen, "listen", agent.DefaultListen, `where /metrics and /healthz are served; "" for nowhere`)
 	flags.BoolVar(&opts.ListenAnywhere, "listen-anywhere", false, "let --listen be an address that other machines reach")
 	flags.BoolVar(&dry, "dry-run", false, "print what would change, and change nothing")
-	flags.StringVar(&format, "log-format", string(agent.Text), "format of the log: text or json")
+	flags.StringVar(&format, "log-format", string(logs.Text), "format of the log: text or json")
 	d.addState(cmd)
 	d.addRun(cmd)
 	_ = cmd.MarkFlagFilename("plan", "json")
@@ -34,7 +35,7 @@ the last good one stays in force. Nothing is ever changed that is not Ropeway's.
 		if opts.Plan == "" {
 			return problem("RW6001", "run needs a plan", "usage: "+cmd.UseLine())
 		}
-		if opts.Log, err = agent.NewLogger(cmd.ErrOrStderr(), agent.Format(format)); err != nil {
+		if opts.Log, err = logs.New(cmd.ErrOrStderr(), logs.Format(format)); err != nil {
 			return problem("RW6001", err.Error(), cmd.CommandPath()+" --help lists the flags")
 		}
 		if dry {

@@ -16,6 +16,7 @@ import (
 	"github.com/google/go-cmp/cmp"
 
 	"ropeway/internal/diag"
+	"ropeway/internal/logs"
 	"ropeway/internal/plan"
 	"ropeway/internal/route"
 )
@@ -117,7 +118,7 @@ func TestTheLock(t *testing.T) {
 
 func TestRefusalsAreSaidOnce(t *testing.T) {
 	var b bytes.Buffer
-	log, err := NewLogger(&b, Text)
+	log, err := logs.New(&b, logs.Text)
 	must(t, err)
 	a := &Agent{log: log}
 	for range 5 {

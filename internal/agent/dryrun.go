@@ -8,6 +8,7 @@ import (
 
 	"ropeway/internal/identity"
 	"ropeway/internal/key"
+	"ropeway/internal/logs"
 	"ropeway/internal/plan"
 )
 
@@ -66,6 +67,6 @@ func DryRun(ctx context.Context, opts Options, w io.Writer) error {
 type report struct{ text []byte }
 
 func (r *report) line(format string, args ...any) {
-	r.text = append(r.text, Printable(fmt.Sprintf(format, args...))...)
+	r.text = append(r.text, logs.Printable(fmt.Sprintf(format, args...))...)
 	r.text = append(r.text, '\n')
 }

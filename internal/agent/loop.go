@@ -6,6 +6,7 @@ import (
 	"time"
 
 	"ropeway/internal/diag"
+	"ropeway/internal/logs"
 )
 
 // How often the machine is looked at.
@@ -115,7 +116,7 @@ func (a *Agent) update(change func(*record)) {
 func (a *Agent) noteRefusal(err error) {
 	var last, now string
 	if err != nil {
-		now = Printable(err.Error())
+		now = logs.Printable(err.Error())
 	}
 	a.update(func(r *record) {
 		if r.refused != nil {

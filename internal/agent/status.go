@@ -10,6 +10,7 @@ import (
 	"ropeway/internal/build"
 	"ropeway/internal/firewall"
 	"ropeway/internal/key"
+	"ropeway/internal/logs"
 	"ropeway/internal/plan"
 	"ropeway/internal/wireguard"
 )
@@ -198,7 +199,7 @@ func (a *Agent) Status(ctx context.Context) Status {
 	now := time.Now()
 	kind, why := a.machine.devices.Backend()
 	out := Status{
-		Plan:      PlanStatus{File: Printable(a.opts.Plan), Applied: r.applied, Refused: r.refused, Refusals: r.refusals},
+		Plan:      PlanStatus{File: logs.Printable(a.opts.Plan), Applied: r.applied, Refused: r.refused, Refusals: r.refusals},
 		Backend:   BackendStatus{kind, why},
 		Devices:   []DeviceStatus{},
 		Routes:    RouteStatus{Installed: s.routes},
@@ -210,7 +211,7 @@ func (a *Agent) Status(ctx context.Context) Status {
 		Agent:     Process{os.Getpid(), a.started, build.Read()},
 	}
 	if err := errors.Join(r.lastError, s.err); err != nil {
-		out.LastError = Printable(err.Error())
+		out.LastError = logs.Printable(err.Error())
 	}
 	if r.wanted != nil {
 		out.describe(r.wanted, s, now)
@@ -222,7 +223,7 @@ func (a *Agent) Status(ctx context.Context) Status {
 
 func (st *Status) describe(doc *plan.Document, s sighting, now time.Time) {
 	g := &doc.Gateway
-	st.Fabric, st.Gateway, st.Plan.Wanted = Printable(doc.Fabric), g.Name, doc.Revision
+	st.Fabric, st.Gateway, st.Plan.Wanted = logs.Printable(doc.Fabric), g.Name, doc.Revision
 	for i := range g.Devices {
 		var found *wireguard.Device
 		for j := range s.devices {

@@ -1,4 +1,4 @@
-package agent
+package logs
 
 import (
 	"bytes"
@@ -35,8 +35,10 @@ func FuzzPrintable(f *testing.F) {
 		}
 		for _, format := range []Format{Text, JSON} {
 			var b bytes.Buffer
-			log, err := NewLogger(&b, format)
-			must(t, err)
+			log, err := New(&b, format)
+			if err != nil {
+				t.Fatal(err)
+			}
 			log.Error("m", "text", s, "error", errors.New(s), "slice", []string{s}, "struct", struct{ S string }{s})
 			if strings.Count(b.String(), "\n") != 1 {
 				t.Fatalf("%s: more than one line: %q", format, b.String())

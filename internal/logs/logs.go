@@ -1,4 +1,6 @@
-package agent
+// Package logs makes what a program says safe to read: a log line, an error on a terminal and a metric hold printable ASCII only, whatever
+// somebody put into a file or sent over the network.
+package logs
 
 import (
 	"fmt"
@@ -42,8 +44,8 @@ const (
 	JSON Format = "json"
 )
 
-// NewLogger returns a logger whose every value is printable.
-func NewLogger(w io.Writer, format Format) (*slog.Logger, error) {
+// New returns a logger whose every value is printable.
+func New(w io.Writer, format Format) (*slog.Logger, error) {
 	opts := &slog.HandlerOptions{ReplaceAttr: func(_ []string, a slog.Attr) slog.Attr {
 		if kind := a.Value.Kind(); kind == slog.KindString || kind == slog.KindAny { // numbers, times and truth print as they are
 			a.Value = slog.StringValue(Printable(fmt.Sprint(a.Value.Any())))

@@ -12,23 +12,13 @@ import (
 	"ropeway/internal/diag"
 	"ropeway/internal/intent"
 	"ropeway/internal/plan"
-	"ropeway/internal/reach"
-	"ropeway/internal/state"
-	"ropeway/internal/verify"
+	"ropeway/internal/proposal"
 )
 
-// A proposal is a plan beside the one that was last accepted, as plan -o json prints it.
-type proposal struct {
-	Fabric       string         `json:"fabric"`
-	Changed      bool           `json:"changed"`
-	Accepted     bool           `json:"accepted"` // by this very command
-	Plan         *plan.Diff     `json:"plan"`
-	Reachability *reach.Diff    `json:"reachability"`
-	Proof        *verify.Report `json:"proof"`
-
-	file  string
-	after *plan.Fabric
-	lock  *state.Lock // holds what the plan allocated
+// A shown is a proposal, and the file that it comes from.
+type shown struct {
+	*proposal.Proposal
+	file string
 }
 
 func newPlanCommand() *cobra.Command {
@@ -70,12 +60,12 @@ Exit 0 where nothing changes or the change was accepted, 2 where something chang
 }
 
 func acceptPlan(cmd *cobra.Command, file, lockFile string, format console.Format) error {
-	var p *proposal
+	var p *shown
 	err := changeLock(cmd, file, lockFile, func(src *source) (err error) {
 		if p, err = propose(cmd, src); err != nil || !p.Proof.OK {
 			return err
 		}
-		src.lock, p.Accepted = p.lock.Accept(src.text, p.after.Revisions()), true
+		src.lock, p.Accepted = p.Lock.Accept(src.text, p.After.Revisions()), true
 		return nil
 	})
 	if err != nil {
@@ -92,31 +82,13 @@ func acceptPlan(cmd *cobra.Command, file, lockFile string, format console.Format
 }
 
 // propose compiles the file and what was last accepted, compares the two, and proves the new one.
-func propose(cmd *cobra.Command, src *source) (*proposal, error) {
+func propose(cmd *cobra.Command, src *source) (*shown, error) {
 	var c compile.Compiler // what did not change is not compiled again, nor compared
 	was, old, err := accepted(cmd, src, &c)
 	if err != nil {
 		return nil, err
 	}
-	after, lock := c.Compile(src.intent, src.lock)
-	p := &proposal{file: src.file, Fabric: src.intent.Name, Plan: plan.Compare(old, after)}
-	model := verify.New(after, verify.Facts{})
-	p.Reachability = &reach.Diff{Changes: []reach.Change{}}
-	if !p.Plan.Empty() { // the same plan does the same with every packet
-		p.Reachability = reach.Compare(sideOf(was, old), reach.Side{Intent: src.intent, Model: model})
-	}
-	p.Proof = model.Check(src.intent)
-	p.Changed = !p.Plan.Empty() || old == nil
-	p.after, p.lock = after, lock
-	return p, nil
-}
-
-// sideOf returns what was accepted, ready for questions; both are nil where nothing was.
-func sideOf(in *intent.Fabric, p *plan.Fabric) reach.Side {
-	if p == nil {
-		return reach.Side{}
-	}
-	return reach.Side{Intent: in, Model: verify.New(p, verify.Facts{})}
+	return &shown{proposal.Make(&c, proposal.Side{Intent: was, Plan: old}, src.intent, src.lock), src.file}, nil
 }
 
 // accepted compiles what the lock file remembers as accepted, and returns its meaning and its plan: nil where it remembers nothing.
@@ -151,11 +123,11 @@ func otherRevisions(p *plan.Fabric, revisions map[string]string) []string {
 	return out
 }
 
-func (p *proposal) show(cmd *cobra.Command, format console.Format) error {
+func (p *shown) show(cmd *cobra.Command, format console.Format) error {
 	out := cmd.OutOrStdout()
 	var err error
 	if format != console.Text {
-		err = console.Encode(out, format, p)
+		err = console.Encode(out, format, p.Proposal)
 	} else {
 		err = say(cmd, "%s", p.text(styleOf(cmd, out)))
 	}
@@ -170,7 +142,7 @@ func (p *proposal) show(cmd *cobra.Command, format console.Format) error {
 	return nil
 }
 
-func (p *proposal) text(s console.Style) string {
+func (p *shown) text(s console.Style) string {
 	var b strings.Builder
 	for line := range strings.Lines(p.Plan.Text()) {
 		b.WriteString(s.Diff(strings.TrimSuffix(line, "\n")) + "\n")

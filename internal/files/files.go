@@ -19,8 +19,9 @@ import (
 var (
 	ErrLink       = errors.New("it is a symbolic link")
 	ErrNotRegular = errors.New("it is not a regular file")
+	ErrNotDir     = errors.New("it is not a directory")
 	ErrTooLarge   = errors.New("it is too large")
-	ErrExposed    = errors.New("others may read or write it")
+	ErrExposed    = errors.New("others may use it")
 )
 
 // Read returns the content of a regular file of at most limit bytes.

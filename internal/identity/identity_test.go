@@ -111,7 +111,7 @@ func TestRefusals(t *testing.T) {
 		{"pipe in place of the file", func(t *testing.T, s Store) {
 			must(t, os.Remove(s.Path("rw0")))
 			must(t, syscall.Mkfifo(s.Path("rw0"), 0o600))
-		}, codeExposed, "kind"},
+		}, codeExposed, "not a regular file"},
 		{"truncated key", func(t *testing.T, s Store) { write(t, s.Path("rw0"), canary[:20]) }, codeNotAKey, "does not hold"},
 		{"empty file", func(t *testing.T, s Store) { write(t, s.Path("rw0"), "") }, codeNotAKey, "does not hold"},
 		{"longer text", func(t *testing.T, s Store) { write(t, s.Path("rw0"), canary+"\n"+canary) }, codeNotAKey, "does not hold"},

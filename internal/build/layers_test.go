@@ -26,6 +26,8 @@ func TestLayers(t *testing.T) {
 		{"a hand", []string{"route"}, slices.Concat(words, []string{"plan", "rtnl"})},
 		{"a hand", []string{"firewall"}, slices.Concat(words, []string{"plan"})},
 		{"a hand", []string{"tune"}, slices.Concat(words, []string{"plan", "files"})},
+		{"beside the hands", []string{"pin"}, spoken},
+		{"beside the hands", []string{"authority"}, slices.Concat(spoken, []string{"files", "pin"})},
 	} {
 		for _, name := range layer.packages {
 			for _, dep := range deps(t, "ropeway/internal/"+name) {
@@ -45,6 +47,7 @@ func TestTheAgentStaysSmall(t *testing.T) {
 		for _, never := range []string{
 			"k8s.io/", "sigs.k8s.io/", "github.com/aws/", "github.com/Azure/", "cloud.google.com/", "gocloud.dev/", "go.etcd.io/",
 			"ropeway/internal/intent", "ropeway/internal/compile", "ropeway/internal/verify", "ropeway/internal/lab",
+			"ropeway/internal/authority",
 		} {
 			if strings.HasPrefix(dep, never) {
 				t.Errorf("ropeway-gateway links %s", dep)

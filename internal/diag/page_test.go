@@ -28,6 +28,7 @@ var chapters = map[byte]string{
 	'4': "The agent of a gateway",
 	'5': "The lab",
 	'6': "The command line",
+	'7': "The controller",
 }
 
 func TestErrorsPage(t *testing.T) {
@@ -49,7 +50,7 @@ func TestErrorsPage(t *testing.T) {
 func TestCatalogIsInOrderAndComplete(t *testing.T) {
 	var last Code
 	for _, e := range Catalog() {
-		if !regexp.MustCompile(`^RW[1-6]\d{3}$`).MatchString(string(e.Code)) {
+		if !regexp.MustCompile(`^RW[1-7]\d{3}$`).MatchString(string(e.Code)) {
 			t.Errorf("%s: not a code", e.Code)
 		}
 		if e.Code <= last {

@@ -28,6 +28,7 @@ func TestLayers(t *testing.T) {
 		{"a hand", []string{"tune"}, slices.Concat(words, []string{"plan", "files"})},
 		{"beside the hands", []string{"pin"}, spoken},
 		{"beside the hands", []string{"authority"}, slices.Concat(spoken, []string{"files", "pin"})},
+		{"a hand", []string{"store"}, []string{"key", "diag", "files"}},
 	} {
 		for _, name := range layer.packages {
 			for _, dep := range deps(t, "ropeway/internal/"+name) {

@@ -1,0 +1,80 @@
+package store
+
+import (
+	"context"
+	"time"
+
+	clientv3 "go.etcd.io/etcd/client/v3"
+)
+
+// lookEvery is how often a watch looks by itself: an event that got lost costs so much time, and nothing else.
+const lookEvery = 10 * time.Second
+
+// WatchNewest sends the number of the newest revision if it is greater than from, and again whenever it grows. A number that was overtaken
+// before it was received is left out. The channel is closed when ctx ends or the store is closed.
+//
+// An event is only the fast way to hear of a revision. Where a watch breaks, by compaction, without a leader or a connection, and every few
+// seconds anyhow, the number is read and compared, so nothing can hide the newest revision for longer.
+func (s *Store) WatchNewest(ctx context.Context, from uint64) <-chan uint64 {
+	out := make(chan uint64, 1)
+	if !s.begin() {
+		close(out)
+		return out
+	}
+	ctx, cancel := context.WithCancel(ctx)
+	stop := context.AfterFunc(s.ctx, cancel)
+	go func() {
+		defer s.working.Done()
+		defer close(out)
+		defer cancel()
+		defer stop()
+		for ctx.Err() == nil {
+			from = s.follow(ctx, from, out)
+			rest(ctx)
+		}
+	}()
+	return out
+}
+
+// follow reads and sends the newest number, then sends what events tell, until the watch breaks. It returns the last number that it sent.
+func (s *Store) follow(ctx context.Context, from uint64, out chan uint64) uint64 {
+	ctx, cancel := context.WithCancel(clientv3.WithRequireLeader(ctx)) // ends the watch with this call
+	defer cancel()
+	events := s.client.Watch(ctx, newestKey) // before the first look: nothing falls between the two
+	tick := time.NewTicker(lookEvery)
+	defer tick.Stop()
+	newest, err := s.newest(ctx)
+	for err == nil {
+		if newest > from {
+			from = newest
+			replace(out, newest)
+		}
+		select {
+		case <-tick.C:
+			newest, err = s.newest(ctx)
+		case got, ok := <-events:
+			if !ok || got.Err() != nil {
+				return from
+			}
+			newest, err = newestOf(got.Events)
+		}
+	}
+	return from
+}
+
+// newestOf returns the number that the last of some events tells, 0 where there is none.
+func newestOf(events []*clientv3.Event) (uint64, error) {
+	if len(events) == 0 {
+		return 0, nil
+	}
+	return parseNumber(events[len(events)-1].Kv.Value) // a removal has no value, and nobody removes it
+}
+
+// replace sends a number in place of one that nobody has received yet. There is one sender.
+func replace(out chan uint64, n uint64) {
+	select {
+	case <-out:
+	default:
+	}
+	out <- n
+}

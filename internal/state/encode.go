@@ -10,6 +10,7 @@ import (
 
 	"ropeway/internal/diag"
 	"ropeway/internal/fabric"
+	"ropeway/internal/key"
 )
 
 // maxLock bounds a lock file: one of 10,000 gateways takes about 4 MiB with the file that was accepted.
@@ -114,4 +115,17 @@ func (l *Lock) Before() (lock *Lock, source []byte, ok bool) {
 	}
 	a := l.Accepted
 	return &Lock{Fabric: l.Fabric, Places: a.Places, Gateways: a.Gateways}, []byte(strings.Join(a.Source, "\n")), true
+}
+
+// With returns a lock that knows the public key of a gateway.
+func (l *Lock) With(gateway string, public key.Public) *Lock {
+	next := *l
+	next.Gateways = maps.Clone(l.Gateways)
+	if next.Gateways == nil {
+		next.Gateways = map[string]Gateway{}
+	}
+	known := next.Gateways[gateway]
+	known.PublicKey = public
+	next.Gateways[gateway] = known
+	return &next
 }

@@ -19,6 +19,7 @@ func Catalog() []Entry {
 		agent(),       // RW4xxx
 		lab(),         // RW5xxx
 		commandLine(), // RW6xxx
+		controller(),  // RW70xx
 		authority(),   // RW71xx
 	)
 }

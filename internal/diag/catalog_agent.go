@@ -48,5 +48,8 @@ func agent() []Entry {
 		{"RW4015", "The last good plan is damaged",
 			"The copy in the state directory cannot be read or does not match its revision. Without it the plan file alone decides.",
 			"Nothing, if the plan file is good: it replaces the copy. Otherwise bring the plan of this gateway."},
+		{"RW4016", "The machine was not enrolled",
+			"A token makes a machine a gateway, once. This one is no token as it was printed, or the controller did not take it: it was used, has expired or was revoked; or nobody answered who is the controller that the token names.",
+			"Check the address of the controller and copy the token whole. Make another with ropeway token create --gateway NAME."},
 	}
 }

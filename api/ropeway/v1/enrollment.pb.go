@@ -91,7 +91,9 @@ type EnrollResponse struct {
 	// The Ed25519 public key of the authority, which the gateway pins: it follows no plan that another one signed.
 	Authority []byte `protobuf:"bytes,2,opt,name=authority,proto3" json:"authority,omitempty"`
 	// The fabric that the identity belongs to.
-	Fabric        string `protobuf:"bytes,3,opt,name=fabric,proto3" json:"fabric,omitempty"`
+	Fabric string `protobuf:"bytes,3,opt,name=fabric,proto3" json:"fabric,omitempty"`
+	// Who the caller is from now on, as in "gateway/use1-a".
+	Identity      string `protobuf:"bytes,4,opt,name=identity,proto3" json:"identity,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -143,6 +145,13 @@ func (x *EnrollResponse) GetAuthority() []byte {
 func (x *EnrollResponse) GetFabric() string {
 	if x != nil {
 		return x.Fabric
+	}
+	return ""
+}
+
+func (x *EnrollResponse) GetIdentity() string {
+	if x != nil {
+		return x.Identity
 	}
 	return ""
 }
@@ -301,11 +310,12 @@ const file_ropeway_v1_enrollment_proto_rawDesc = "" +
 	"publicKeys\x1a=\n" +
 	"\x0fPublicKeysEntry\x12\x10\n" +
 	"\x03key\x18\x01 \x01(\tR\x03key\x12\x14\n" +
-	"\x05value\x18\x02 \x01(\tR\x05value:\x028\x01\"\x81\x01\n" +
+	"\x05value\x18\x02 \x01(\tR\x05value:\x028\x01\"\x9d\x01\n" +
 	"\x0eEnrollResponse\x129\n" +
 	"\vcertificate\x18\x01 \x01(\v2\x17.ropeway.v1.CertificateR\vcertificate\x12\x1c\n" +
 	"\tauthority\x18\x02 \x01(\fR\tauthority\x12\x16\n" +
-	"\x06fabric\x18\x03 \x01(\tR\x06fabric\" \n" +
+	"\x06fabric\x18\x03 \x01(\tR\x06fabric\x12\x1a\n" +
+	"\bidentity\x18\x04 \x01(\tR\bidentity\" \n" +
 	"\fRenewRequest\x12\x10\n" +
 	"\x03csr\x18\x01 \x01(\fR\x03csr\"J\n" +
 	"\rRenewResponse\x129\n" +

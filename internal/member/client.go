@@ -1,0 +1,56 @@
+package member
+
+import (
+	"context"
+	"crypto/tls"
+	"net/http"
+	"net/url"
+	"time"
+
+	"ropeway/internal/pin"
+)
+
+// HTTP returns a client that speaks to the controller's servers as this member, and to nobody else.
+func (m *Member) HTTP(server string) (*http.Client, error) {
+	signer, err := m.signer()
+	if err != nil {
+		return nil, err
+	}
+	certificate := &tls.Certificate{Certificate: m.Chain, PrivateKey: signer}
+	return m.client(server, func() (*tls.Certificate, error) { return certificate, nil })
+}
+
+// stranger returns a client that has no certificate yet.
+func (m *Member) stranger(server string) (*http.Client, error) { return m.client(server, nil) }
+
+// How long a controller may take. There is no bound for a whole answer: watching has no end.
+const (
+	dialTimeout   = 5 * time.Second
+	headerTimeout = 2 * time.Minute // the proof of a large fabric takes its time
+	pingAfter     = 15 * time.Second
+	pingTimeout   = 10 * time.Second
+)
+
+func (m *Member) client(server string, certificate func() (*tls.Certificate, error)) (*http.Client, error) {
+	u, err := url.Parse(server)
+	if err != nil {
+		return nil, err
+	}
+	who := pin.Client{Pin: [32]byte(m.Pin), Host: u.Hostname(), Certificate: certificate}
+	transport := &http.Transport{
+		TLSClientConfig: who.TLS(), TLSHandshakeTimeout: dialTimeout, ResponseHeaderTimeout: headerTimeout,
+		ForceAttemptHTTP2: true, HTTP2: &http.HTTP2Config{SendPingTimeout: pingAfter, PingTimeout: pingTimeout},
+	}
+	return &http.Client{
+		Transport:     transport,
+		CheckRedirect: func(*http.Request, []*http.Request) error { return http.ErrUseLastResponse }, // a controller sends nobody elsewhere
+	}, nil
+}
+
+// Refresh renews the certificate where it is time for that. One that has ended cannot be renewed.
+func (m *Member) Refresh(ctx context.Context, path string) error {
+	if !m.Aging(time.Now()) {
+		return nil
+	}
+	return m.Renew(ctx, path, m.Servers[0])
+}

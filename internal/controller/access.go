@@ -1,0 +1,84 @@
+package controller
+
+import (
+	"context"
+	"crypto/rand"
+	"errors"
+	"time"
+
+	"connectrpc.com/connect"
+	"google.golang.org/protobuf/types/known/timestamppb"
+
+	ropewayv1 "ropeway/api/ropeway/v1"
+	"ropeway/internal/role"
+	"ropeway/internal/store"
+	"ropeway/internal/token"
+)
+
+// accessService is for those who let others in.
+type accessService struct{ *Controller }
+
+// How long a token may serve.
+const (
+	usualTTL    = time.Hour
+	shortestTTL = time.Minute
+	longestTTL  = 7 * 24 * time.Hour
+)
+
+// CreateToken implements ropewayv1connect.AccessServiceHandler.
+func (s accessService) CreateToken(ctx context.Context, req *ropewayv1.CreateTokenRequest) (*ropewayv1.CreateTokenResponse, error) {
+	id, err := role.Parse(req.Identity)
+	if err != nil {
+		return nil, connect.NewError(connect.CodeInvalidArgument, err)
+	}
+	ttl := usualTTL
+	if req.Ttl != nil {
+		ttl = req.Ttl.AsDuration()
+	}
+	if ttl < shortestTTL || ttl > longestTTL {
+		return nil, connect.NewError(connect.CodeInvalidArgument, errors.New("a token serves for a minute to a week"))
+	}
+	t, expires, err := s.MakeToken(ctx, id, ttl, callerOf(ctx).String())
+	if err != nil {
+		return nil, asked(err)
+	}
+	return &ropewayv1.CreateTokenResponse{Token: t.Reveal(), Id: t.ID(), Expires: timestamppb.New(expires)}, nil
+}
+
+// MakeToken makes a token that serves once. Only its hash is kept.
+func (c *Controller) MakeToken(ctx context.Context, id role.Identity, ttl time.Duration, author string) (token.Token, time.Time, error) {
+	t, err := token.New(rand.Reader, c.opts.Authority.Pin())
+	if err != nil {
+		return token.Token{}, time.Time{}, err
+	}
+	expires := c.opts.Now().Add(ttl)
+	err = c.opts.Store.PutToken(ctx, store.Token{ID: t.ID(), Hash: t.Hash(), Identity: id.String(), Author: author, Expires: expires})
+	if err == nil {
+		c.log.Info("a token was made", "id", t.ID(), "for", id.String(), "author", author, "expires", expires)
+	}
+	return t, expires, err
+}
+
+// ListTokens implements ropewayv1connect.AccessServiceHandler.
+func (s accessService) ListTokens(ctx context.Context, _ *ropewayv1.ListTokensRequest) (*ropewayv1.ListTokensResponse, error) {
+	list, err := s.opts.Store.Tokens(ctx)
+	if err != nil {
+		return nil, asked(err)
+	}
+	out := &ropewayv1.ListTokensResponse{}
+	for _, t := range list {
+		if t.Expires.After(s.opts.Now()) {
+			out.Tokens = append(out.Tokens, &ropewayv1.Token{Id: t.ID, Identity: t.Identity, Author: t.Author, Expires: timestamppb.New(t.Expires)})
+		}
+	}
+	return out, nil
+}
+
+// RevokeToken implements ropewayv1connect.AccessServiceHandler.
+func (s accessService) RevokeToken(ctx context.Context, req *ropewayv1.RevokeTokenRequest) (*ropewayv1.RevokeTokenResponse, error) {
+	if err := s.opts.Store.RevokeToken(ctx, req.Id); err != nil {
+		return nil, asked(err)
+	}
+	s.log.Info("a token was revoked", "id", req.Id, "author", callerOf(ctx).String())
+	return &ropewayv1.RevokeTokenResponse{}, nil
+}

@@ -1,0 +1,78 @@
+package controller
+
+import (
+	"context"
+	"fmt"
+	"log/slog"
+	"sync"
+	"time"
+
+	"golang.org/x/sync/errgroup"
+
+	"ropeway/internal/authority"
+	"ropeway/internal/store"
+)
+
+// Options of a Controller.
+type Options struct {
+	Fabric    string          // the one that it keeps
+	Listen    string          // where gateways and people connect, such as ":8443"
+	Name      string          // of this controller among others, a DNS label
+	At        authority.Hosts // what they call it, for its certificate
+	Store     *store.Store
+	Authority *authority.Authority
+	Log       *slog.Logger
+	Now       func() time.Time // nil: time.Now
+}
+
+// A Controller serves one store. Make it with New.
+type Controller struct {
+	opts   Options
+	log    *slog.Logger
+	desk   *desk
+	outbox *outbox
+
+	mu       sync.Mutex
+	reported map[string]report // by gateway
+}
+
+// New returns a controller. It touches nothing.
+func New(opts Options) *Controller {
+	if opts.Now == nil {
+		opts.Now = time.Now
+	}
+	return &Controller{
+		opts: opts, log: opts.Log, desk: &desk{fabric: opts.Fabric, store: opts.Store}, outbox: newOutbox(), reported: map[string]report{},
+	}
+}
+
+// Run serves until ctx ends. Gateways go on without it.
+func (c *Controller) Run(ctx context.Context) error {
+	group, ctx := errgroup.WithContext(ctx)
+	group.Go(func() error { return c.serve(ctx) })
+	group.Go(func() error { return c.follow(ctx) })
+	return group.Wait()
+}
+
+// follow puts every new revision into the outbox. A revision that cannot be compiled here is told and left to the next one: gateways keep
+// what they have.
+func (c *Controller) follow(ctx context.Context) error {
+	last := &fabric{}
+	for number := range c.opts.Store.WatchNewest(ctx, 0) {
+		now, err := c.desk.current(ctx)
+		if err != nil {
+			c.log.Error("a revision cannot be handed out", "revision", number, "error", err)
+			continue
+		}
+		if now.number == last.number {
+			continue
+		}
+		c.outbox.put(c.parcels(last, now))
+		c.log.Info("handing out", "revision", now.number)
+		last = now
+	}
+	if ctx.Err() == nil {
+		return fmt.Errorf("the store no longer tells of revisions")
+	}
+	return nil
+}

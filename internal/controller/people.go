@@ -1,0 +1,155 @@
+package controller
+
+import (
+	"context"
+	"errors"
+
+	"connectrpc.com/connect"
+	"google.golang.org/protobuf/types/known/timestamppb"
+
+	ropewayv1 "ropeway/api/ropeway/v1"
+	"ropeway/internal/diag"
+	"ropeway/internal/store"
+)
+
+// fabricService is what people and their programs ask about the fabric.
+type fabricService struct{ *Controller }
+
+// Preview implements ropewayv1connect.FabricServiceHandler.
+func (s fabricService) Preview(ctx context.Context, req *ropewayv1.PreviewRequest) (*ropewayv1.PreviewResponse, error) {
+	p, now, err := s.desk.propose(ctx, fileName(req.Name), req.File)
+	if err != nil {
+		return nil, asked(err)
+	}
+	text, err := encode(p)
+	if err != nil {
+		return nil, err
+	}
+	return &ropewayv1.PreviewResponse{Base: now.number, Proposal: text, Changed: p.Changed, Proven: p.Proof.OK}, nil
+}
+
+// Apply implements ropewayv1connect.FabricServiceHandler.
+func (s fabricService) Apply(ctx context.Context, req *ropewayv1.ApplyRequest) (*ropewayv1.ApplyResponse, error) {
+	who := callerOf(ctx).String()
+	number, changed, err := s.desk.apply(ctx, change{
+		author: who, name: fileName(req.Name), file: req.File, base: req.Base, override: req.Override, reason: req.Reason, at: s.opts.Now(),
+	})
+	if err != nil {
+		s.log.Warn("a change was refused", "author", who, "error", err)
+		return nil, asked(err)
+	}
+	s.log.Info("a change was accepted", "author", who, "revision", number, "changed", changed)
+	return &ropewayv1.ApplyResponse{Revision: number, Changed: changed}, nil
+}
+
+// GetRevision implements ropewayv1connect.FabricServiceHandler.
+func (s fabricService) GetRevision(ctx context.Context, req *ropewayv1.GetRevisionRequest) (*ropewayv1.GetRevisionResponse, error) {
+	var r *store.Revision
+	var err error
+	if req.Number == 0 {
+		r, err = s.opts.Store.Newest(ctx)
+	} else {
+		r, err = s.opts.Store.Revision(ctx, req.Number)
+	}
+	if err == nil && r == nil {
+		err = store.ErrNotFound
+	}
+	if err != nil {
+		return nil, asked(err)
+	}
+	return &ropewayv1.GetRevisionResponse{Revision: revision(r), File: r.File, Lock: r.Lock}, nil
+}
+
+// How many revisions a page has.
+const (
+	usualPage = 50
+	mostPage  = 1000
+)
+
+// ListRevisions implements ropewayv1connect.FabricServiceHandler.
+func (s fabricService) ListRevisions(ctx context.Context, req *ropewayv1.ListRevisionsRequest) (*ropewayv1.ListRevisionsResponse, error) {
+	limit := int(min(req.Limit, mostPage))
+	if limit == 0 {
+		limit = usualPage
+	}
+	list, err := s.opts.Store.Revisions(ctx, req.Before, limit)
+	if err != nil {
+		return nil, asked(err)
+	}
+	out := &ropewayv1.ListRevisionsResponse{}
+	for i := range list {
+		out.Revisions = append(out.Revisions, revision(&list[i]))
+	}
+	return out, nil
+}
+
+func revision(r *store.Revision) *ropewayv1.Revision {
+	return &ropewayv1.Revision{Number: r.Number, At: timestamppb.New(r.At), Author: r.Author, Kind: r.Kind, Reason: r.Reason, Override: r.Override}
+}
+
+// ListGateways implements ropewayv1connect.FabricServiceHandler.
+func (s fabricService) ListGateways(ctx context.Context, _ *ropewayv1.ListGatewaysRequest) (*ropewayv1.ListGatewaysResponse, error) {
+	now, err := s.desk.current(ctx)
+	if err != nil {
+		return nil, asked(err)
+	}
+	members, err := s.opts.Store.Members(ctx, gatewayPrefix)
+	if err != nil {
+		return nil, asked(err)
+	}
+	enrolled := map[string]bool{}
+	for _, m := range members {
+		enrolled[m.Identity] = !m.Revoked
+	}
+	out := &ropewayv1.ListGatewaysResponse{}
+	if now.plan == nil {
+		return out, nil
+	}
+	for _, g := range now.plan.Gateways {
+		line := &ropewayv1.Gateway{Name: g.Name, Place: g.Place, Enrolled: enrolled[gatewayPrefix+g.Name], Connected: s.outbox.connected(g.Name)}
+		if p, _ := s.outbox.look(g.Name); p != nil {
+			line.Epoch = p.epoch
+		}
+		line.Reported = s.lastReport(g.Name)
+		out.Gateways = append(out.Gateways, line)
+	}
+	return out, nil
+}
+
+func (c *Controller) lastReport(gateway string) *ropewayv1.ReportedState {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	r, ok := c.reported[gateway]
+	if !ok {
+		return nil
+	}
+	return &ropewayv1.ReportedState{KeptEpoch: r.KeptEpoch, AppliedEpoch: r.AppliedEpoch, Healthy: r.Healthy, Message: r.Message, At: timestamppb.New(r.at)}
+}
+
+// fileName is what a file is called in messages.
+func fileName(name string) string {
+	if name == "" {
+		return "fabric.yaml"
+	}
+	return name
+}
+
+// asked gives an error the code of the wire that fits: what is wrong with a request is not the controller's failure.
+func asked(err error) error {
+	var p diag.Problem
+	var list diag.List
+	code := connect.CodeInternal
+	switch {
+	case errors.As(err, &p) && p.Code == codeMoved:
+		code = connect.CodeAborted
+	case errors.As(err, &p), errors.As(err, &list):
+		code = connect.CodeFailedPrecondition
+	case errors.Is(err, store.ErrNotFound):
+		code = connect.CodeNotFound
+	case errors.Is(err, store.ErrFull):
+		code = connect.CodeResourceExhausted
+	case errors.Is(err, store.ErrUnavailable):
+		code = connect.CodeUnavailable
+	}
+	return connect.NewError(code, err)
+}

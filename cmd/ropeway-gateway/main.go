@@ -63,7 +63,7 @@ and keeps it so. It can be stopped or killed at any moment: everything goes on f
 	root.SetFlagErrorFunc(func(cmd *cobra.Command, err error) error {
 		return problem("RW6001", err.Error(), cmd.CommandPath()+" --help lists the flags")
 	})
-	root.AddCommand(newRunCommand(), newKeyCommand(), newStatusCommand(), newDownCommand(), newVersionCommand(), newDeviceCommand())
+	root.AddCommand(newRunCommand(), newKeyCommand(), newStatusCommand(), newDownCommand(), newVersionCommand(), newDeviceCommand(), newEnrollCommand())
 	explainArguments(root)
 	return root
 }

@@ -4,6 +4,7 @@ import (
 	"github.com/spf13/cobra"
 
 	"ropeway/internal/agent"
+	"ropeway/internal/courier"
 	"ropeway/internal/logs"
 )
 
@@ -13,15 +14,17 @@ func newRunCommand() *cobra.Command {
 	var format string
 	var dry bool
 	cmd := &cobra.Command{
-		Use:   "run --plan FILE",
+		Use:   "run [--plan FILE]",
 		Short: "Make the machine as the plan says, and keep it so",
 		Long: `Run makes the machine as the plan says and keeps it so until it is stopped, which changes nothing. The file is watched: a new
 plan is applied as the smallest difference. A plan that is missing, damaged, another gateway's or for another key is refused, and
-the last good one stays in force. Nothing is ever changed that is not Ropeway's.`,
+the last good one stays in force. Nothing is ever changed that is not Ropeway's.
+
+Without --plan the plans come from the controller that this machine was enrolled with (ropeway-gateway enroll).`,
 		Args: cobra.NoArgs,
 	}
 	flags := cmd.Flags()
-	flags.StringVar(&opts.Plan, "plan", "", "the plan of this gateway")
+	flags.StringVar(&opts.Plan, "plan", "", "the plan of this gateway, where no controller brings it")
 	flags.StringVar(&opts.Listen, "listen", agent.DefaultListen, `where /metrics and /healthz are served; "" for nowhere`)
 	flags.BoolVar(&opts.ListenAnywhere, "listen-anywhere", false, "let --listen be an address that other machines reach")
 	flags.BoolVar(&dry, "dry-run", false, "print what would change, and change nothing")
@@ -32,11 +35,14 @@ the last good one stays in force. Nothing is ever changed that is not Ropeway's.
 	_ = cmd.RegisterFlagCompletionFunc("log-format", cobra.FixedCompletions([]string{"text", "json"}, cobra.ShellCompDirectiveNoFileComp))
 	cmd.RunE = func(cmd *cobra.Command, _ []string) (err error) {
 		opts.State, opts.Run = d.state, d.run
-		if opts.Plan == "" {
-			return problem("RW6001", "run needs a plan", "usage: "+cmd.UseLine())
-		}
 		if opts.Log, err = logs.New(cmd.ErrOrStderr(), logs.Format(format)); err != nil {
 			return problem("RW6001", err.Error(), cmd.CommandPath()+" --help lists the flags")
+		}
+		if opts.Plan == "" && !dry {
+			return follow(cmd.Context(), opts)
+		}
+		if opts.Plan == "" {
+			opts.Plan = courier.PlanFile(opts.State)
 		}
 		if dry {
 			return agent.DryRun(cmd.Context(), opts, cmd.OutOrStdout())

@@ -18,7 +18,8 @@ import (
 // A shown is a proposal, and the file that it comes from.
 type shown struct {
 	*proposal.Proposal
-	file string
+	file   string
+	remote bool // beside what a controller keeps, and not beside the lock file
 }
 
 func newPlanCommand() *cobra.Command {
@@ -88,7 +89,7 @@ func propose(cmd *cobra.Command, src *source) (*shown, error) {
 	if err != nil {
 		return nil, err
 	}
-	return &shown{proposal.Make(&c, proposal.Side{Intent: was, Plan: old}, src.intent, src.lock), src.file}, nil
+	return &shown{Proposal: proposal.Make(&c, proposal.Side{Intent: was, Plan: old}, src.intent, src.lock), file: src.file}, nil
 }
 
 // accepted compiles what the lock file remembers as accepted, and returns its meaning and its plan: nil where it remembers nothing.
@@ -164,6 +165,8 @@ func (p *shown) text(s console.Style) string {
 		fmt.Fprintf(&b, "Fabric %s: nothing to change.\n", p.Fabric)
 	case p.Accepted:
 		fmt.Fprintf(&b, "Fabric %s: gateways: %d added, %d changed, %d removed. Accepted.\n", p.Fabric, added, changed, removed)
+	case p.remote:
+		fmt.Fprintf(&b, "Fabric %s: gateways: %d to add, %d to change, %d to remove.\n", p.Fabric, added, changed, removed)
 	default:
 		fmt.Fprintf(&b, "Fabric %s: gateways: %d to add, %d to change, %d to remove. To accept: ropeway plan %s --accept\n", p.Fabric, added, changed, removed, console.Visible(p.file))
 	}

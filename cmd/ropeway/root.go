@@ -32,13 +32,14 @@ Exit codes: 0 all is well; 1 an error; 2 "plan" found changes; 3 something that 
 		return problem("RW6001", "", err.Error(), fmt.Sprintf("%s --help lists the flags", cmd.CommandPath()))
 	})
 	for _, group := range []struct{ id, title string }{
-		{"file", "The fabric file:"}, {"fabric", "Plan and proof:"}, {"hand", "Hand over:"}, {"lab", "Try it:"},
+		{"file", "The fabric file:"}, {"fabric", "Plan and proof:"}, {"hand", "Hand over:"}, {"controller", "With a controller:"}, {"lab", "Try it:"},
 	} {
 		root.AddGroup(&cobra.Group{ID: group.id, Title: group.title})
 	}
 	addGroup(root, "file", newInitCommand(), newSchemaCommand(), newValidateCommand())
 	addGroup(root, "fabric", newPlanCommand(), newVerifyCommand(), newTraceCommand())
 	addGroup(root, "hand", newKeysCommand(), newExportCommand())
+	addGroup(root, "controller", newLoginCommand(), newTokenCommand(), newApplyCommand(), newGetCommand())
 	addGroup(root, "lab", newLabCommand())
 	root.AddCommand(newVersionCommand())
 	explainArguments(root)

@@ -221,6 +221,21 @@ func (a *Agent) Status(ctx context.Context) Status {
 	return out
 }
 
+// Brief tells, without a look at the machine, the revision that it was last found to be in full, and why it is not as wanted.
+func (a *Agent) Brief() (applied string, reasons []string) {
+	a.mu.Lock()
+	defer a.mu.Unlock()
+	switch r := &a.record; {
+	case r.wanted == nil:
+		reasons = []string{"there is no plan yet"}
+	case r.lastError != nil:
+		reasons = []string{logs.Printable(r.lastError.Error())}
+	case r.refused != nil:
+		reasons = []string{logs.Printable(r.refused.Message)}
+	}
+	return a.record.applied, reasons
+}
+
 func (st *Status) describe(doc *plan.Document, s sighting, now time.Time) {
 	g := &doc.Gateway
 	st.Fabric, st.Gateway, st.Plan.Wanted = logs.Printable(doc.Fabric), g.Name, doc.Revision

@@ -1,0 +1,37 @@
+package main
+
+import (
+	"context"
+
+	"golang.org/x/sync/errgroup"
+
+	"ropeway/internal/agent"
+	"ropeway/internal/courier"
+)
+
+// follow runs an agent whose plans come from a controller. Either one ends the other: systemd starts both again.
+func follow(ctx context.Context, opts agent.Options) error {
+	opts.Plan = courier.PlanFile(opts.State)
+	a, err := agent.New(opts)
+	if err != nil {
+		return err
+	}
+	c, err := courier.New(courier.Options{State: opts.State, Log: opts.Log, Status: func() courier.Status {
+		applied, reasons := a.Brief()
+		return courier.Status{Applied: applied, Healthy: len(reasons) == 0, Message: firstOf(reasons)}
+	}})
+	if err != nil {
+		return problem("RW6001", "run needs a plan, or a controller: "+err.Error(), "name a file with --plan, or run ropeway-gateway enroll first")
+	}
+	group, ctx := errgroup.WithContext(ctx)
+	group.Go(func() error { return a.Run(ctx) })
+	group.Go(func() error { return c.Run(ctx) })
+	return group.Wait()
+}
+
+func firstOf(list []string) string {
+	if len(list) == 0 {
+		return ""
+	}
+	return list[0]
+}

@@ -1,0 +1,49 @@
+package main
+
+import (
+	"errors"
+	"net/http"
+
+	"connectrpc.com/connect"
+	"github.com/spf13/cobra"
+
+	"ropeway/api/ropeway/v1/ropewayv1connect"
+)
+
+// A remote is a controller that this user belongs to.
+type remote struct {
+	server string
+	http   *http.Client
+	fabric ropewayv1connect.FabricServiceClient
+	access ropewayv1connect.AccessServiceClient
+}
+
+func connectTo(cmd *cobra.Command) (*remote, error) {
+	m, err := loadMember(cmd)
+	if err != nil {
+		return nil, err
+	}
+	server := m.Servers[0]
+	client, err := m.HTTP(server)
+	if err != nil {
+		return nil, err
+	}
+	return &remote{server, client, ropewayv1connect.NewFabricServiceClient(client, server), ropewayv1connect.NewAccessServiceClient(client, server)}, nil
+}
+
+func (r *remote) close() { r.http.CloseIdleConnections() }
+
+// explain turns an answer of the controller into what a person reads: its own words where it refused, else that it is not there.
+func (r *remote) explain(err error) error {
+	var answer *connect.Error
+	if !errors.As(err, &answer) {
+		return err
+	}
+	switch answer.Code() {
+	case connect.CodeUnavailable, connect.CodeDeadlineExceeded:
+		return problem("RW7007", "controller "+r.server, answer.Message(), "is it up, and reachable from here? Gateways go on without it")
+	case connect.CodePermissionDenied, connect.CodeUnauthenticated:
+		return problem("RW7008", "controller "+r.server, answer.Message(), "an administrator can make a token for another role: ropeway token create")
+	}
+	return problem("RW7009", "controller "+r.server, answer.Message(), "nothing was changed")
+}

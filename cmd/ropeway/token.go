@@ -1,0 +1,110 @@
+package main
+
+import (
+	"time"
+
+	"github.com/spf13/cobra"
+	"google.golang.org/protobuf/types/known/durationpb"
+
+	ropewayv1 "ropeway/api/ropeway/v1"
+	"ropeway/internal/console"
+)
+
+func newTokenCommand() *cobra.Command {
+	cmd := &cobra.Command{
+		Use: "token", Short: "Let gateways and people in", Args: cobra.NoArgs,
+		RunE: func(cmd *cobra.Command, _ []string) error { return cmd.Help() },
+	}
+	cmd.AddCommand(newTokenCreateCommand(), newTokenListCommand(), newTokenRevokeCommand())
+	return cmd
+}
+
+func newTokenCreateCommand() *cobra.Command {
+	var ttl time.Duration
+	who := map[string]*string{"gateway": new(string), "viewer": new(string), "operator": new(string), "admin": new(string)}
+	cmd := &cobra.Command{
+		Use:   "create --gateway NAME",
+		Short: "Make a token that serves once",
+		Long: `Create prints a token that makes the one who redeems it the gateway, or the person of a role, that you name: a gateway with
+"ropeway-gateway enroll", a person with "ropeway login". It serves once, and is shown once.`,
+		Args: cobra.NoArgs,
+	}
+	for _, role := range []string{"gateway", "viewer", "operator", "admin"} {
+		cmd.Flags().StringVar(who[role], role, "", "for the "+role+" of this name")
+	}
+	cmd.MarkFlagsOneRequired("gateway", "viewer", "operator", "admin")
+	cmd.MarkFlagsMutuallyExclusive("gateway", "viewer", "operator", "admin")
+	cmd.Flags().DurationVar(&ttl, "ttl", time.Hour, "how long it serves: 1m to 168h")
+	cmd.RunE = func(cmd *cobra.Command, _ []string) error {
+		r, err := connectTo(cmd)
+		if err != nil {
+			return err
+		}
+		defer r.close()
+		req := &ropewayv1.CreateTokenRequest{Ttl: durationpb.New(ttl)}
+		for role, name := range who {
+			if *name != "" {
+				req.Identity = role + "/" + *name
+			}
+		}
+		t, err := r.access.CreateToken(cmd.Context(), req)
+		if err != nil {
+			return r.explain(err)
+		}
+		return say(cmd, "%s\n", t.Token)
+	}
+	return cmd
+}
+
+// A tokenLine is a row of token list.
+type tokenLine struct {
+	ID       string    `json:"id"`
+	Identity string    `json:"identity"`
+	Author   string    `json:"author"`
+	Expires  time.Time `json:"expires"`
+}
+
+func newTokenListCommand() *cobra.Command {
+	cmd := &cobra.Command{Use: "list", Short: "List the tokens that could still serve", Args: cobra.NoArgs}
+	format := outputFlag(cmd, console.TableFormat, console.Wide, console.JSON, console.YAML)
+	cmd.RunE = func(cmd *cobra.Command, _ []string) error {
+		r, err := connectTo(cmd)
+		if err != nil {
+			return err
+		}
+		defer r.close()
+		answer, err := r.access.ListTokens(cmd.Context(), &ropewayv1.ListTokensRequest{})
+		if err != nil {
+			return r.explain(err)
+		}
+		lines := []tokenLine{}
+		for _, t := range answer.Tokens {
+			lines = append(lines, tokenLine{t.Id, t.Identity, t.Author, t.Expires.AsTime()})
+		}
+		return console.Show(cmd.OutOrStdout(), styleOf(cmd, cmd.OutOrStdout()), format.Format, lines, func() *console.Table {
+			t := &console.Table{Columns: []console.Column{{Title: "ID"}, {Title: "FOR"}, {Title: "EXPIRES"}, {Title: "MADE BY", Wide: true}}}
+			for _, l := range lines {
+				t.Rows = append(t.Rows, []string{l.ID, l.Identity, l.Expires.Format(time.RFC3339), l.Author})
+			}
+			return t
+		})
+	}
+	return cmd
+}
+
+func newTokenRevokeCommand() *cobra.Command {
+	return &cobra.Command{
+		Use: "revoke ID", Short: "Make a token worthless", Args: cobra.ExactArgs(1),
+		RunE: func(cmd *cobra.Command, args []string) error {
+			r, err := connectTo(cmd)
+			if err != nil {
+				return err
+			}
+			defer r.close()
+			if _, err := r.access.RevokeToken(cmd.Context(), &ropewayv1.RevokeTokenRequest{Id: args[0]}); err != nil {
+				return r.explain(err)
+			}
+			return say(cmd, "Token %s is worthless now.\n", console.Visible(args[0]))
+		},
+	}
+}

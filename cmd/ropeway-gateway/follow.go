@@ -25,7 +25,7 @@ func follow(ctx context.Context, opts agent.Options) error {
 	}
 	group, ctx := errgroup.WithContext(ctx)
 	group.Go(func() error { return a.Run(ctx) })
-	group.Go(func() error { return c.Run(ctx) })
+	group.Go(func() error { c.Run(ctx); return nil })
 	return group.Wait()
 }
 

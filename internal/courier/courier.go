@@ -105,14 +105,14 @@ func (c *Courier) remember() error {
 	return c.deliver(g, revision) // a crash may have come between grant and plan
 }
 
-// Run brings plans until ctx ends.
-func (c *Courier) Run(ctx context.Context) error {
+// Run brings plans until ctx ends. That no controller is there is no reason to end.
+func (c *Courier) Run(ctx context.Context) {
 	rest := restMin
 	for turn := 0; ctx.Err() == nil; turn++ {
 		server := c.member.Servers[turn%len(c.member.Servers)]
 		heard, err := c.attend(ctx, server)
 		if ctx.Err() != nil {
-			break
+			return
 		}
 		if heard {
 			rest = restMin
@@ -120,11 +120,10 @@ func (c *Courier) Run(ctx context.Context) error {
 		c.log.Warn("no controller; the gateway goes on as it is", "server", server, "error", err)
 		select {
 		case <-ctx.Done():
-		case <-time.After(rest/2 + rand.N(rest)): // a thousand gateways shall not come back in one instant
+		case <-time.After(rest/2 + rand.N(rest)): //nolint:gosec // no secret: a thousand gateways shall not come back in one instant
 		}
 		rest = min(2*rest, restMost)
 	}
-	return nil
 }
 
 // attend serves with one controller until that fails, and reports whether it said anything.

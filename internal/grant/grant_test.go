@@ -99,7 +99,7 @@ func TestOpenRefuses(t *testing.T) {
 	} {
 		if g, err := verifier(c.held).Open(c.grant); !errors.Is(err, c.want) || g != nil {
 			t.Errorf("%s: %v, %v, want %v", name, g, err, c.want)
-		} else if strings.ContainsAny(err.Error(), "\n\xff") {
+		} else if strings.Contains(err.Error(), "\n") || strings.Contains(err.Error(), "\xff") {
 			t.Errorf("%s: the error repeats what came in: %q", name, err)
 		}
 	}

@@ -178,9 +178,15 @@ func (c *changes) parts(object string, before, after []string) {
 // mostWhole is how many things of a kind are noted one by one where all of them come or go.
 const mostWhole = 20
 
+// A kind is how things of one list are spoken of together: "routes", "via " and the name of each.
+type kind[T any] struct {
+	object, lead string
+	name         func(*T) string
+}
+
 // whole notes a long list that comes or goes whole as one change, and reports whether it did. A thousand new gateways in mesh have a
 // million peers: nobody reads them here, and the plans themselves have them.
-func whole[T any](c *changes, object, lead string, before, after []*T, name func(*T) string) bool {
+func (k kind[T]) whole(c *changes, before, after []*T) bool {
 	action, list := Add, after
 	if len(after) == 0 {
 		action, list = Remove, before
@@ -190,9 +196,9 @@ func whole[T any](c *changes, object, lead string, before, after []*T, name func
 	}
 	var first []string
 	for _, x := range list[:mostShown] {
-		first = append(first, name(x))
+		first = append(first, k.name(x))
 	}
-	c.note(action, object, fmt.Sprintf("%s%s and %d more", lead, strings.Join(first, ", "), len(list)-len(first)))
+	c.note(action, k.object, fmt.Sprintf("%s%s and %d more", k.lead, strings.Join(first, ", "), len(list)-len(first)))
 	return true
 }
 
@@ -202,7 +208,7 @@ func compareRouters(a, b *Place, known comparedLists) []Change {
 	a, b = cmp.Or(a, &empty), cmp.Or(b, &empty)
 	c.lists("prefixes", a.Prefixes, b.Prefixes)
 	to := func(r *RouterRoute) string { return r.To }
-	if whole(&c, "routes", "to ", a.Routes, b.Routes, to) {
+	if (kind[RouterRoute]{"routes", "to ", to}).whole(&c, a.Routes, b.Routes) {
 		return c.all
 	}
 	pairs(a.Routes, b.Routes, byName(to), func(x, y *RouterRoute) {

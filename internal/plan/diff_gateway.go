@@ -29,7 +29,7 @@ func (c *changes) devices(a, b *Gateway) {
 		c.parts(name, x.describe(), y.describe())
 		empty := Device{}
 		x, y = cmp.Or(x, &empty), cmp.Or(y, &empty)
-		if !whole(c, "peers", "", x.Peers, y.Peers, peer) {
+		if !(kind[Peer]{"peers", "", peer}).whole(c, x.Peers, y.Peers) {
 			pairs(x.Peers, y.Peers, byName(peer), c.peers)
 		}
 	})
@@ -102,7 +102,7 @@ func pending(k string) string { return cmp.Or(k, "pending") }
 
 // routes compares groups by peer and MTU.
 func (c *changes) routes(a, b []*Route) {
-	if whole(c, "routes", "via ", a, b, func(r *Route) string { return r.Peer }) {
+	if (kind[Route]{"routes", "via ", func(r *Route) string { return r.Peer }}).whole(c, a, b) {
 		return
 	}
 	order := func(x, y *Route) int {

@@ -32,7 +32,7 @@ func Each(t *testing.T, pattern string, update bool, tell func(*testing.T, *Stor
 			}
 			tell(t, &Story{archive, update})
 			if update {
-				if err := os.WriteFile(file, txtar.Format(archive), 0o644); err != nil {
+				if err := os.WriteFile(file, txtar.Format(archive), 0o600); err != nil {
 					t.Fatal(err)
 				}
 			}

@@ -421,6 +421,41 @@ func TestPortInUse(t *testing.T) {
 	}
 }
 
+// A device that went up by itself while its port was taken tells so when it is started, and takes no other port.
+func TestPortIsNotForgotten(t *testing.T) {
+	userspaceOnly(t)
+	a, _ := pair(t)
+	var taken int
+	nstest.In(t, a.ns, func() {
+		taken, _ = unix.Socket(unix.AF_INET, unix.SOCK_DGRAM|unix.SOCK_CLOEXEC, 0)
+		if err := unix.Bind(taken, &unix.SockaddrInet4{Port: 51820}); err != nil {
+			t.Fatal(err)
+		}
+		j := &job{want: a.device, private: a.private, known: a.client.settledOf("rw0")}
+		if err := a.client.create(context.Background(), j); err != nil {
+			t.Fatal(err)
+		}
+		defer func() { _ = j.control.close() }()
+		_ = j.write(config{Private: &a.private, Port: &a.device.ListenPort}) // it may be up already, and say that the port is taken
+		if err := changeLink(j.link.Index, Change{Op: SetUp, Device: "rw0"}); err != nil {
+			t.Fatal(err)
+		}
+		time.Sleep(200 * time.Millisecond) // else it hears of its interface now
+		for range 2 {
+			if err := j.control.start(); !errors.Is(err, syscall.EADDRINUSE) {
+				t.Errorf("start: %v, want EADDRINUSE", err)
+			}
+		}
+		_ = unix.Close(taken)
+		if err := j.control.start(); err != nil {
+			t.Errorf("start on a free port: %v", err)
+		}
+	})
+	if d := a.observe(); d.ListenPort != 51820 {
+		t.Errorf("port %d", d.ListenPort)
+	}
+}
+
 // TestWgReadsUs has the reference tool read and change a device.
 func TestWgReadsUs(t *testing.T) {
 	userspaceOnly(t)

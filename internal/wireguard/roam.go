@@ -23,6 +23,7 @@ type roamer struct {
 	*conn.StdNetBind
 	six    atomic.Pointer[conn.StdNetBind] // what IPv6 packets are sent by
 	inside atomic.Pointer[inside]          // nil until the device is made
+	port   atomic.Uint32                   // that it listens on, or did last
 
 	mu      sync.RWMutex
 	seats   map[device.NoisePublicKey]*peerEndpoint
@@ -64,6 +65,7 @@ func (r *roamer) Open(port uint16) ([]conn.ReceiveFunc, uint16, error) {
 		return nil, 0, errors.Join(err, r.Close())
 	}
 	r.six.Store(six)
+	r.port.Store(uint32(actual))
 	for i := range fns {
 		fns[i] = r.watch(fns[i])
 	}

@@ -29,6 +29,7 @@ type server struct {
 
 	mu    sync.RWMutex // held for writing while the device is configured, so that a count belongs to the state it is read with
 	count uint64
+	port  string // the listen port that was set last; "": none yet
 
 	conns sync.WaitGroup
 	open  struct {
@@ -185,12 +186,26 @@ func (s *server) answer(out *bytes.Buffer, op, body string) error {
 		fmt.Fprintf(out, "ropeway_count=%d\nropeway_offload=%s\n", s.count, s.offload)
 		return s.get(out)
 	case opStart:
-		return s.dev.Up()
+		s.mu.Lock()
+		defer s.mu.Unlock()
+		return s.start()
 	}
 	if number, ok := strings.CutPrefix(op, opChange); ok {
 		return s.change(out, number, body)
 	}
 	return errUnknownOp
+}
+
+// start brings the device up on its port. The device also goes up by itself when its interface does; where it found the port taken then, it
+// has forgotten it, and would take any other one. The lock must be held.
+func (s *server) start() error {
+	if err := s.dev.Up(); err != nil {
+		return err
+	}
+	if s.port == "" || s.port == strconv.Itoa(int(s.roamer.port.Load())) {
+		return nil
+	}
+	return s.dev.IpcSet("listen_port=" + s.port + "\n")
 }
 
 // get writes what the device says of itself.
@@ -206,6 +221,9 @@ func (s *server) set(body string) error {
 	s.count++
 	err := s.dev.IpcSetOperation(strings.NewReader(body))
 	for line := range strings.Lines(body) {
+		if value, ok := strings.CutPrefix(line, "listen_port="); ok {
+			s.port = strings.TrimSuffix(value, "\n")
+		}
 		if value, ok := strings.CutPrefix(line, "public_key="); ok {
 			var k device.NoisePublicKey
 			if k.FromHex(strings.TrimSuffix(value, "\n")) == nil {

@@ -21,8 +21,6 @@ func (c *Client) Apply(ctx context.Context, want []plan.Device, keys Keys) ([]Ch
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	c.reap()
-	deltas := c.compareAll(want)
-	defer deltas.wait()
 	found, err := links()
 	if err != nil {
 		return nil, err
@@ -35,7 +33,7 @@ func (c *Client) Apply(ctx context.Context, want []plan.Device, keys Keys) ([]Ch
 		if at >= 0 {
 			there = &found[at]
 		}
-		changes, err := c.applyDevice(ctx, want[i], there, keys, deltas)
+		changes, err := c.applyDevice(ctx, want[i], there, keys)
 		done = append(done, changes...)
 		if err != nil {
 			c.settledOf(name).forget()
@@ -91,7 +89,7 @@ type job struct {
 }
 
 // applyDevice makes one device what is wanted; there is nil where it does not exist.
-func (c *Client) applyDevice(ctx context.Context, want plan.Device, there *link, keys Keys, deltas *deltas) (done []Change, err error) {
+func (c *Client) applyDevice(ctx context.Context, want plan.Device, there *link, keys Keys) (done []Change, err error) {
 	private, err := keys(want.Name)
 	if err != nil {
 		return nil, fmt.Errorf("private key: %w", err)
@@ -109,7 +107,7 @@ func (c *Client) applyDevice(ctx context.Context, want plan.Device, there *link,
 		if j.control, j.backend, err = c.open(ctx, *there); err != nil {
 			return nil, err
 		}
-		if done, ok, err := c.applyDelta(ctx, j, want, deltas.of(want.Name)); ok || err != nil {
+		if done, ok, err := c.applyDelta(ctx, j, want); ok || err != nil {
 			return done, err
 		}
 	}
@@ -195,12 +193,12 @@ func (c *Client) applyAll(ctx context.Context, j *job) (done []Change, count uin
 
 // applyDelta sends only what the new plan changes, in one message that the device carries out if nobody else has configured it, and answers with
 // what became of those peers. It returns ok false, and has done nothing, where the device has to be read whole.
-func (c *Client) applyDelta(ctx context.Context, j *job, given plan.Device, d delta) (done []Change, ok bool, err error) {
+func (c *Client) applyDelta(ctx context.Context, j *job, given plan.Device) (done []Change, ok bool, err error) {
 	if !given.PublicKey.IsZero() && given.PublicKey != j.want.PublicKey {
 		return nil, false, nil // check tells
 	}
 	again, failed := c.names.again(j.known.named, j.known.set)
-	d, ok = j.known.narrow(&j.want, d, again)
+	d, ok := j.known.narrow(&j.want, j.known.changed(&given), again)
 	if !ok {
 		return nil, false, nil
 	}

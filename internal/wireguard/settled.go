@@ -4,7 +4,6 @@ import (
 	"maps"
 	"net/netip"
 	"slices"
-	"sync"
 	"time"
 
 	"ropeway/internal/key"
@@ -87,36 +86,6 @@ func (s *settled) learn(peers []*plan.Peer) {
 // A delta is the part of a plan that differs from the one before.
 type delta struct{ before, after []*plan.Peer }
 
-// deltas are computed while the kernel is asked for its interfaces: with thousands of peers one takes as long as the other.
-type deltas struct {
-	running  sync.WaitGroup
-	byDevice map[string]*delta
-}
-
-// compareAll begins to compare every device with what it was settled to be. The Client must not change what it knows before wait or of return.
-func (c *Client) compareAll(want []plan.Device) *deltas {
-	all := &deltas{byDevice: map[string]*delta{}}
-	for _, w := range want {
-		if s := c.known[w.Name]; s != nil && s.count != 0 {
-			d, before := &delta{}, s.plan.Peers
-			all.byDevice[w.Name] = d
-			all.running.Go(func() { *d = compare(before, w.Peers) })
-		}
-	}
-	return all
-}
-
-func (d *deltas) wait() { d.running.Wait() }
-
-// of returns the delta of a device; it is empty for one that was not settled.
-func (d *deltas) of(device string) delta {
-	d.wait()
-	if one := d.byDevice[device]; one != nil {
-		return *one
-	}
-	return delta{}
-}
-
 // compare walks two lists of peers, sorted by gateway, side by side. It never misses a difference, even where they are not sorted.
 func compare(before, after []*plan.Peer) (d delta) {
 	for len(before) > 0 || len(after) > 0 {
@@ -166,6 +135,14 @@ func (s *settled) expected(d *delta) status {
 
 // maxDelta is the most peers that are worth asking for one by one.
 const maxDelta = 256
+
+// changed returns how the peers of a new plan differ from those that the device was settled to have; nothing where it was not settled.
+func (s *settled) changed(d *plan.Device) delta {
+	if s.count == 0 {
+		return delta{}
+	}
+	return compare(s.plan.Peers, d.Peers)
+}
 
 // narrow returns what a new plan changes of a settled device, or ok false where the whole device has to be read: it is not settled, much of
 // it changes, or the new plan gives one thing to two peers, which check has to tell. Peers in again, whose endpoint's name means something else

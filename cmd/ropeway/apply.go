@@ -44,14 +44,14 @@ func (a *applying) run(cmd *cobra.Command, file string) error {
 	if err != nil {
 		return unreadable("fabric file", err)
 	}
-	r, err := connectTo(cmd)
-	if err != nil {
-		return err
-	}
-	defer r.close()
+	return talk(cmd, func(r *remote) error { return a.propose(cmd, r, file, text) })
+}
+
+// propose shows the difference, and applies it where the person agrees.
+func (a *applying) propose(cmd *cobra.Command, r *remote, file string, text []byte) error {
 	seen, err := r.fabric.Preview(cmd.Context(), &ropewayv1.PreviewRequest{File: text, Name: file})
 	if err != nil {
-		return r.explain(err)
+		return err
 	}
 	p := &shown{Proposal: &proposal.Proposal{}, file: file, remote: true}
 	if err := json.Unmarshal(seen.Proposal, p.Proposal); err != nil {
@@ -70,7 +70,7 @@ func (a *applying) run(cmd *cobra.Command, file string) error {
 	}
 	done, err := r.fabric.Apply(cmd.Context(), &ropewayv1.ApplyRequest{File: text, Name: file, Base: seen.Base, Override: a.override, Reason: a.reason})
 	if err != nil {
-		return r.explain(err)
+		return err
 	}
 	if !done.Changed {
 		return say(cmd, "The fabric is so already, at revision %d.\n", done.Revision)

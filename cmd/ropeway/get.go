@@ -55,18 +55,16 @@ func newGetGatewaysCommand() *cobra.Command {
 	cmd := &cobra.Command{Use: "gateways", Short: "Show every gateway, and which revision it follows", Args: cobra.NoArgs}
 	format := outputFlag(cmd, console.TableFormat, console.Wide, console.JSON, console.YAML)
 	cmd.RunE = func(cmd *cobra.Command, _ []string) error {
-		r, err := connectTo(cmd)
+		lines := []gatewayLine{}
+		err := talk(cmd, func(r *remote) error {
+			answer, err := r.fabric.ListGateways(cmd.Context(), &ropewayv1.ListGatewaysRequest{})
+			for _, g := range answer.GetGateways() {
+				lines = append(lines, gatewayLineOf(g))
+			}
+			return err
+		})
 		if err != nil {
 			return err
-		}
-		defer r.close()
-		answer, err := r.fabric.ListGateways(cmd.Context(), &ropewayv1.ListGatewaysRequest{})
-		if err != nil {
-			return r.explain(err)
-		}
-		lines := []gatewayLine{}
-		for _, g := range answer.Gateways {
-			lines = append(lines, gatewayLineOf(g))
 		}
 		return console.Show(cmd.OutOrStdout(), styleOf(cmd, cmd.OutOrStdout()), format.Format, lines, func() *console.Table { return gatewayTable(lines) })
 	}
@@ -111,18 +109,16 @@ func newGetRevisionsCommand() *cobra.Command {
 	cmd.Flags().Uint32Var(&limit, "limit", 20, "how many")
 	format := outputFlag(cmd, console.TableFormat, console.Wide, console.JSON, console.YAML)
 	cmd.RunE = func(cmd *cobra.Command, _ []string) error {
-		r, err := connectTo(cmd)
+		lines := []revisionLine{}
+		err := talk(cmd, func(r *remote) error {
+			answer, err := r.fabric.ListRevisions(cmd.Context(), &ropewayv1.ListRevisionsRequest{Limit: limit})
+			for _, x := range answer.GetRevisions() {
+				lines = append(lines, revisionLine{x.Number, x.At.AsTime(), x.Author, x.Kind, x.Override, x.Reason})
+			}
+			return err
+		})
 		if err != nil {
 			return err
-		}
-		defer r.close()
-		answer, err := r.fabric.ListRevisions(cmd.Context(), &ropewayv1.ListRevisionsRequest{Limit: limit})
-		if err != nil {
-			return r.explain(err)
-		}
-		lines := []revisionLine{}
-		for _, x := range answer.Revisions {
-			lines = append(lines, revisionLine{x.Number, x.At.AsTime(), x.Author, x.Kind, x.Override, x.Reason})
 		}
 		return console.Show(cmd.OutOrStdout(), styleOf(cmd, cmd.OutOrStdout()), format.Format, lines, func() *console.Table { return revisionTable(lines) })
 	}

@@ -31,7 +31,15 @@ func connectTo(cmd *cobra.Command) (*remote, error) {
 	return &remote{server, client, ropewayv1connect.NewFabricServiceClient(client, server), ropewayv1connect.NewAccessServiceClient(client, server)}, nil
 }
 
-func (r *remote) close() { r.http.CloseIdleConnections() }
+// talk connects, and explains what the conversation came to.
+func talk(cmd *cobra.Command, about func(r *remote) error) error {
+	r, err := connectTo(cmd)
+	if err != nil {
+		return err
+	}
+	defer r.http.CloseIdleConnections()
+	return r.explain(about(r))
+}
 
 // explain turns an answer of the controller into what a person reads: its own words where it refused, else that it is not there.
 func (r *remote) explain(err error) error {

@@ -36,22 +36,19 @@ func newTokenCreateCommand() *cobra.Command {
 	cmd.MarkFlagsMutuallyExclusive("gateway", "viewer", "operator", "admin")
 	cmd.Flags().DurationVar(&ttl, "ttl", time.Hour, "how long it serves: 1m to 168h")
 	cmd.RunE = func(cmd *cobra.Command, _ []string) error {
-		r, err := connectTo(cmd)
-		if err != nil {
-			return err
-		}
-		defer r.close()
 		req := &ropewayv1.CreateTokenRequest{Ttl: durationpb.New(ttl)}
 		for role, name := range who {
 			if *name != "" {
 				req.Identity = role + "/" + *name
 			}
 		}
-		t, err := r.access.CreateToken(cmd.Context(), req)
-		if err != nil {
-			return r.explain(err)
-		}
-		return say(cmd, "%s\n", t.Token)
+		return talk(cmd, func(r *remote) error {
+			t, err := r.access.CreateToken(cmd.Context(), req)
+			if err != nil {
+				return err
+			}
+			return say(cmd, "%s\n", t.Token)
+		})
 	}
 	return cmd
 }
@@ -68,18 +65,16 @@ func newTokenListCommand() *cobra.Command {
 	cmd := &cobra.Command{Use: "list", Short: "List the tokens that could still serve", Args: cobra.NoArgs}
 	format := outputFlag(cmd, console.TableFormat, console.Wide, console.JSON, console.YAML)
 	cmd.RunE = func(cmd *cobra.Command, _ []string) error {
-		r, err := connectTo(cmd)
+		lines := []tokenLine{}
+		err := talk(cmd, func(r *remote) error {
+			answer, err := r.access.ListTokens(cmd.Context(), &ropewayv1.ListTokensRequest{})
+			for _, t := range answer.GetTokens() {
+				lines = append(lines, tokenLine{t.Id, t.Identity, t.Author, t.Expires.AsTime()})
+			}
+			return err
+		})
 		if err != nil {
 			return err
-		}
-		defer r.close()
-		answer, err := r.access.ListTokens(cmd.Context(), &ropewayv1.ListTokensRequest{})
-		if err != nil {
-			return r.explain(err)
-		}
-		lines := []tokenLine{}
-		for _, t := range answer.Tokens {
-			lines = append(lines, tokenLine{t.Id, t.Identity, t.Author, t.Expires.AsTime()})
 		}
 		return console.Show(cmd.OutOrStdout(), styleOf(cmd, cmd.OutOrStdout()), format.Format, lines, func() *console.Table {
 			t := &console.Table{Columns: []console.Column{{Title: "ID"}, {Title: "FOR"}, {Title: "EXPIRES"}, {Title: "MADE BY", Wide: true}}}
@@ -96,15 +91,12 @@ func newTokenRevokeCommand() *cobra.Command {
 	return &cobra.Command{
 		Use: "revoke ID", Short: "Make a token worthless", Args: cobra.ExactArgs(1),
 		RunE: func(cmd *cobra.Command, args []string) error {
-			r, err := connectTo(cmd)
-			if err != nil {
-				return err
-			}
-			defer r.close()
-			if _, err := r.access.RevokeToken(cmd.Context(), &ropewayv1.RevokeTokenRequest{Id: args[0]}); err != nil {
-				return r.explain(err)
-			}
-			return say(cmd, "Token %s is worthless now.\n", console.Visible(args[0]))
+			return talk(cmd, func(r *remote) error {
+				if _, err := r.access.RevokeToken(cmd.Context(), &ropewayv1.RevokeTokenRequest{Id: args[0]}); err != nil {
+					return err
+				}
+				return say(cmd, "Token %s is worthless now.\n", console.Visible(args[0]))
+			})
 		},
 	}
 }

@@ -273,8 +273,8 @@ func TestDown(t *testing.T) {
 	a := w.gateways[0]
 	nstest.In(t, a.ns, func() {
 		must(t, netlink.LinkAdd(&netlink.Veth{LinkAttrs: netlink.LinkAttrs{Name: "mine0"}, PeerName: "mine1"}))
-		up(t, "mine0")
-		up(t, "mine1")
+		nstest.Up(t, "mine0")
+		nstest.Up(t, "mine1")
 	})
 	a.ip(t, "route", "add", "10.77.0.0/24", "dev", "mine0")
 	a.ip(t, "route", "add", "10.78.0.0/24", "dev", "mine0", "proto", "static")

@@ -84,23 +84,14 @@ func newWorld(t *testing.T, n int) *world {
 	nstest.Enter(t)
 	w := &world{t: t}
 	wan := nstest.New(t)
-	nstest.In(t, wan, func() {
-		must(t, netlink.LinkAdd(&netlink.Bridge{LinkAttrs: netlink.LinkAttrs{Name: "br0"}}))
-		up(t, "br0")
-	})
+	var ports []string
 	for i := 1; i <= n; i++ {
 		g := &gateway{t: t, n: i, name: fmt.Sprintf("gw%d", i), ns: nstest.New(t), host: nstest.New(t), dir: t.TempDir()}
 		w.gateways = append(w.gateways, g)
 		port := fmt.Sprintf("port%d", i)
-		join(t, end{wan, port, ""}, end{g.ns, "wan0", fmt.Sprintf("192.0.2.%d/24", i)})
-		nstest.In(t, wan, func() {
-			bridge, err := netlink.LinkByName("br0")
-			must(t, err)
-			l, err := netlink.LinkByName(port)
-			must(t, err)
-			must(t, netlink.LinkSetMaster(l, bridge))
-		})
-		join(t, end{g.ns, "lan0", fmt.Sprintf("10.%d.0.1/24", i)}, end{g.host, "eth0", fmt.Sprintf("10.%d.0.10/24", i)})
+		ports = append(ports, port)
+		nstest.Join(t, nstest.Plug{NS: wan, Name: port}, nstest.Plug{NS: g.ns, Name: "wan0", Addr: fmt.Sprintf("192.0.2.%d/24", i)})
+		nstest.Join(t, nstest.Plug{NS: g.ns, Name: "lan0", Addr: fmt.Sprintf("10.%d.0.1/24", i)}, nstest.Plug{NS: g.host, Name: "eth0", Addr: fmt.Sprintf("10.%d.0.10/24", i)})
 		nstest.In(t, g.host, func() {
 			must(t, netlink.RouteAdd(&netlink.Route{Gw: net.IPv4(10, byte(i), 0, 1)}))
 		})
@@ -109,45 +100,8 @@ func newWorld(t *testing.T, n int) *world {
 		g.key = g.makeKey()
 		t.Cleanup(g.clean)
 	}
+	nstest.Bridge(t, wan, "br0", ports...)
 	return w
-}
-
-// An end of a cable: an interface, and its address unless that is empty.
-type end struct {
-	ns         netns.NsHandle
-	name, addr string
-}
-
-func join(t *testing.T, a, b end) {
-	t.Helper()
-	nstest.In(t, a.ns, func() {
-		must(t, netlink.LinkAdd(&netlink.Veth{LinkAttrs: netlink.LinkAttrs{Name: a.name}, PeerName: "peer0"}))
-		other, err := netlink.LinkByName("peer0")
-		must(t, err)
-		must(t, netlink.LinkSetName(other, b.name))
-		must(t, netlink.LinkSetNsFd(other, int(b.ns)))
-		address(t, a.name, a.addr)
-	})
-	nstest.In(t, b.ns, func() { address(t, b.name, b.addr) })
-}
-
-func address(t *testing.T, name, cidr string) {
-	t.Helper()
-	if cidr != "" {
-		addr, err := netlink.ParseAddr(cidr)
-		must(t, err)
-		l, err := netlink.LinkByName(name)
-		must(t, err)
-		must(t, netlink.AddrAdd(l, addr))
-	}
-	up(t, name)
-}
-
-func up(t *testing.T, name string) {
-	t.Helper()
-	l, err := netlink.LinkByName(name)
-	must(t, err)
-	must(t, netlink.LinkSetUp(l))
 }
 
 func must(t testing.TB, err error) {

@@ -119,64 +119,20 @@ func newWorld(t *testing.T) *world {
 	nstest.Enter(t)
 	w := &world{t: t, dir: t.TempDir(), office: nstest.New(t)}
 	wan := nstest.New(t)
-	nstest.In(t, wan, func() {
-		must(t, netlink.LinkAdd(&netlink.Bridge{LinkAttrs: netlink.LinkAttrs{Name: "br0"}}))
-		up(t, "br0")
-	})
-	w.plug(wan, w.office, 100)
+	nstest.Join(t, nstest.Plug{NS: wan, Name: "port0"}, nstest.Plug{NS: w.office, Name: "wan0", Addr: "192.0.2.100/24"})
+	ports := []string{"port0"}
 	for n := 1; n <= 2; n++ {
 		g := &gateway{w: w, n: n, ns: nstest.New(t), host: nstest.New(t)}
 		w.gateways = append(w.gateways, g)
-		w.plug(wan, g.ns, n)
-		w.cable(g.ns, "lan0", fmt.Sprintf("10.%d.0.1/24", n), g.host, "eth0", fmt.Sprintf("10.%d.0.10/24", n))
+		port := fmt.Sprintf("port%d", n)
+		ports = append(ports, port)
+		nstest.Join(t, nstest.Plug{NS: wan, Name: port}, nstest.Plug{NS: g.ns, Name: "wan0", Addr: fmt.Sprintf("192.0.2.%d/24", n)})
+		nstest.Join(t, nstest.Plug{NS: g.ns, Name: "lan0", Addr: fmt.Sprintf("10.%d.0.1/24", n)}, nstest.Plug{NS: g.host, Name: "eth0", Addr: fmt.Sprintf("10.%d.0.10/24", n)})
 		nstest.In(t, g.host, func() { must(t, netlink.RouteAdd(&netlink.Route{Gw: net.IPv4(10, byte(n), 0, 1)})) })
 		t.Cleanup(g.down)
 	}
+	nstest.Bridge(t, wan, "br0", ports...)
 	return w
-}
-
-// plug joins a namespace to the wire.
-func (w *world) plug(wan, ns netns.NsHandle, n int) {
-	port := fmt.Sprintf("port%d", n)
-	w.cable(wan, port, "", ns, "wan0", fmt.Sprintf("192.0.2.%d/24", n))
-	nstest.In(w.t, wan, func() {
-		bridge, err := netlink.LinkByName("br0")
-		must(w.t, err)
-		l, err := netlink.LinkByName(port)
-		must(w.t, err)
-		must(w.t, netlink.LinkSetMaster(l, bridge))
-	})
-}
-
-func (w *world) cable(a netns.NsHandle, nameA, addrA string, b netns.NsHandle, nameB, addrB string) {
-	nstest.In(w.t, a, func() {
-		must(w.t, netlink.LinkAdd(&netlink.Veth{LinkAttrs: netlink.LinkAttrs{Name: nameA}, PeerName: "peer0"}))
-		other, err := netlink.LinkByName("peer0")
-		must(w.t, err)
-		must(w.t, netlink.LinkSetName(other, nameB))
-		must(w.t, netlink.LinkSetNsFd(other, int(b)))
-		address(w.t, nameA, addrA)
-	})
-	nstest.In(w.t, b, func() { address(w.t, nameB, addrB) })
-}
-
-func address(t *testing.T, name, cidr string) {
-	t.Helper()
-	if cidr != "" {
-		addr, err := netlink.ParseAddr(cidr)
-		must(t, err)
-		l, err := netlink.LinkByName(name)
-		must(t, err)
-		must(t, netlink.AddrAdd(l, addr))
-	}
-	up(t, name)
-}
-
-func up(t *testing.T, name string) {
-	t.Helper()
-	l, err := netlink.LinkByName(name)
-	must(t, err)
-	must(t, netlink.LinkSetUp(l))
 }
 
 func (w *world) path(name string) string { return filepath.Join(w.dir, name) }

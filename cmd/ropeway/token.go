@@ -21,6 +21,7 @@ func newTokenCommand() *cobra.Command {
 
 func newTokenCreateCommand() *cobra.Command {
 	var ttl time.Duration
+	var replace bool
 	who := map[string]*string{"gateway": new(string), "viewer": new(string), "operator": new(string), "admin": new(string)}
 	cmd := &cobra.Command{
 		Use:   "create --gateway NAME",
@@ -34,9 +35,10 @@ func newTokenCreateCommand() *cobra.Command {
 	}
 	cmd.MarkFlagsOneRequired("gateway", "viewer", "operator", "admin")
 	cmd.MarkFlagsMutuallyExclusive("gateway", "viewer", "operator", "admin")
+	cmd.Flags().BoolVar(&replace, "replace", false, "let it take the place of the one who is that already: a machine that was replaced")
 	cmd.Flags().DurationVar(&ttl, "ttl", time.Hour, "how long it serves: 1m to 168h")
 	cmd.RunE = func(cmd *cobra.Command, _ []string) error {
-		req := &ropewayv1.CreateTokenRequest{Ttl: durationpb.New(ttl)}
+		req := &ropewayv1.CreateTokenRequest{Ttl: durationpb.New(ttl), Replace: replace}
 		for role, name := range who {
 			if *name != "" {
 				req.Identity = role + "/" + *name

@@ -87,7 +87,7 @@ func (s *serving) welcome(ctx context.Context, c *controller.Controller, st *sto
 	if err != nil || len(admins) > 0 {
 		return err
 	}
-	t, expires, err := c.MakeToken(ctx, role.Identity{Role: role.Admin, Name: "first"}, firstTTL, "ropewayd")
+	t, expires, err := c.FirstToken(ctx, role.Identity{Role: role.Admin, Name: "first"}, firstTTL)
 	if err != nil {
 		return err
 	}

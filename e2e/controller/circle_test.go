@@ -113,6 +113,13 @@ func TestWhoMayNot(t *testing.T) {
 	out, code = w.ropeway("eve", "token", "create", "--admin", "eve2")
 	refused("a viewer who promotes himself", "RW7008", out, code)
 
+	token = strings.TrimSpace(w.do("token", "create", "--viewer", "eve", "--replace"))
+	if out, code := w.ropeway("eve's new machine", "login", server, "--token", token); code != 0 {
+		t.Fatal(out)
+	}
+	out, code = w.ropeway("eve", "get", "gateways")
+	refused("one whose place was taken", "RW7008", out, code)
+
 	token = strings.TrimSpace(w.do("token", "create", "--gateway", "gw1", "--ttl", "1m"))
 	id := strings.Fields(w.do("token", "list", "-o", "json"))
 	if len(id) == 0 || strings.Contains(strings.Join(id, ""), token) {
@@ -123,6 +130,14 @@ func TestWhoMayNot(t *testing.T) {
 	}
 	if out, err := w.gateways[1].enroll(token); err == nil {
 		t.Errorf("a second gateway with the same token: %s", out)
+	}
+	token = strings.TrimSpace(w.do("token", "create", "--gateway", "gw1"))
+	if out, err := w.gateways[1].enroll(token); err == nil || !strings.Contains(out, "is a member already") {
+		t.Errorf("a second gateway of the same name: %v\n%s", err, out)
+	}
+	token = strings.TrimSpace(w.do("token", "create", "--gateway", "gw1", "--replace"))
+	if out, err := w.gateways[1].enroll(token); err != nil {
+		t.Errorf("a machine that was replaced: %v\n%s", err, out)
 	}
 	out, code = w.ropeway("admin", "apply", w.shop("{from: any, to: any}, {from: nowhere, to: any}"), "--auto-approve")
 	refused("a file that is wrong", "RW1", out, code)

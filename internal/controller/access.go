@@ -38,25 +38,30 @@ func (s accessService) CreateToken(ctx context.Context, req *ropewayv1.CreateTok
 	if ttl < shortestTTL || ttl > longestTTL {
 		return nil, connect.NewError(connect.CodeInvalidArgument, errors.New("a token serves for a minute to a week"))
 	}
-	t, expires, err := s.MakeToken(ctx, id, ttl, callerOf(ctx).String())
+	t, expires, err := s.makeToken(ctx, store.Token{Identity: id.String(), Author: callerOf(ctx).String(), Replace: req.Replace}, ttl)
 	if err != nil {
 		return nil, asked(err)
 	}
 	return &ropewayv1.CreateTokenResponse{Token: t.Reveal(), Id: t.ID(), Expires: timestamppb.New(expires)}, nil
 }
 
-// MakeToken makes a token that serves once. Only its hash is kept.
-func (c *Controller) MakeToken(ctx context.Context, id role.Identity, ttl time.Duration, author string) (token.Token, time.Time, error) {
+// FirstToken makes a token for whoever runs the controller.
+func (c *Controller) FirstToken(ctx context.Context, id role.Identity, ttl time.Duration) (token.Token, time.Time, error) {
+	return c.makeToken(ctx, store.Token{Identity: id.String(), Author: "ropewayd"}, ttl)
+}
+
+// makeToken makes a token that serves once. Only its hash is kept.
+func (c *Controller) makeToken(ctx context.Context, kept store.Token, ttl time.Duration) (token.Token, time.Time, error) {
 	t, err := token.New(rand.Reader, c.opts.Authority.Pin())
 	if err != nil {
 		return token.Token{}, time.Time{}, err
 	}
-	expires := c.opts.Now().Add(ttl)
-	err = c.opts.Store.PutToken(ctx, store.Token{ID: t.ID(), Hash: t.Hash(), Identity: id.String(), Author: author, Expires: expires})
+	kept.ID, kept.Hash, kept.Expires = t.ID(), t.Hash(), c.opts.Now().Add(ttl)
+	err = c.opts.Store.PutToken(ctx, kept)
 	if err == nil {
-		c.log.Info("a token was made", "id", t.ID(), "for", id.String(), "author", author, "expires", expires)
+		c.log.Info("a token was made", "id", kept.ID, "for", kept.Identity, "author", kept.Author, "expires", kept.Expires, "replace", kept.Replace)
 	}
-	return t, expires, err
+	return t, kept.Expires, err
 }
 
 // ListTokens implements ropewayv1connect.AccessServiceHandler.

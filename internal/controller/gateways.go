@@ -44,7 +44,7 @@ func (s gatewayService) Watch(ctx context.Context, req *ropewayv1.WatchRequest, 
 			return nil
 		case <-changed:
 		case <-tick.C:
-			if err := s.stillMember(ctx, who.Identity); err != nil {
+			if err := s.stillMember(ctx, who); err != nil {
 				return connect.NewError(connect.CodePermissionDenied, errDenied)
 			}
 			if err := stream.Send(&ropewayv1.WatchResponse{}); err != nil {

@@ -146,6 +146,10 @@ func asked(err error) error {
 		code = connect.CodeFailedPrecondition
 	case errors.Is(err, store.ErrNotFound):
 		code = connect.CodeNotFound
+	case errors.Is(err, store.ErrEnrolled), errors.Is(err, store.ErrExists):
+		code = connect.CodeAlreadyExists
+	case errors.Is(err, store.ErrTooLarge):
+		code = connect.CodeInvalidArgument
 	case errors.Is(err, store.ErrFull):
 		code = connect.CodeResourceExhausted
 	case errors.Is(err, store.ErrUnavailable):

@@ -2,6 +2,7 @@ package controller
 
 import (
 	"context"
+	"crypto/sha256"
 	"errors"
 	"fmt"
 	"net"
@@ -80,21 +81,14 @@ func (c *Controller) door(next http.Handler) http.Handler {
 			_, _ = w.Write([]byte("alive\n"))
 			return
 		}
-		id, err := authority.IdentityOf(r.TLS, c.opts.Now())
-		if err == nil && id.Valid() {
-			err = c.stillMember(r.Context(), id)
-		}
-		if err == nil && !role.May(r.URL.Path, id) {
+		who, err := c.whoCalls(r)
+		if err == nil && !role.May(r.URL.Path, who.Identity) {
 			err = errDenied
 		}
 		if err != nil {
-			c.log.Warn("refused", "path", r.URL.Path, "identity", id.String(), "from", r.RemoteAddr, "error", err)
+			c.log.Warn("refused", "path", r.URL.Path, "identity", who.String(), "from", r.RemoteAddr, "error", err)
 			_ = refuse.Write(w, r, connect.NewError(connect.CodePermissionDenied, errDenied))
 			return
-		}
-		who := caller{Identity: id}
-		if id.Valid() {
-			who.until = r.TLS.PeerCertificates[0].NotAfter
 		}
 		next.ServeHTTP(w, r.WithContext(context.WithValue(r.Context(), callerKey{}, who)))
 	})
@@ -102,23 +96,36 @@ func (c *Controller) door(next http.Handler) http.Handler {
 
 var errDenied = errors.New("this certificate may not do that")
 
-// stillMember refuses those whose membership ended before their certificate does.
-func (c *Controller) stillMember(ctx context.Context, id role.Identity) error {
-	m, err := c.opts.Store.Member(ctx, id.String())
+// whoCalls returns who sent a request: nobody where he showed no certificate.
+func (c *Controller) whoCalls(r *http.Request) (caller, error) {
+	id, err := authority.IdentityOf(r.TLS, c.opts.Now())
+	who := caller{Identity: id}
+	if err != nil || !id.Valid() {
+		return who, err
+	}
+	certificate := r.TLS.PeerCertificates[0]
+	who.until, who.key = certificate.NotAfter, sha256.Sum256(certificate.RawSubjectPublicKeyInfo)
+	return who, c.stillMember(r.Context(), who)
+}
+
+// stillMember refuses those whose membership ended before their certificate does: it was revoked, or somebody else took their place.
+func (c *Controller) stillMember(ctx context.Context, who caller) error {
+	m, err := c.opts.Store.Member(ctx, who.String())
 	switch {
 	case errors.Is(err, store.ErrNotFound):
 		return errors.New("nobody of that name is a member")
 	case err != nil:
 		return err
-	case m.Revoked:
-		return errors.New("the member was revoked")
+	case m.Revoked || m.Fingerprint != who.key:
+		return errors.New("the certificate is one of a former member")
 	}
 	return nil
 }
 
-// A caller is who calls, and until when his certificate says so.
+// A caller is who calls, by a certificate for a key, and until when it says so.
 type caller struct {
 	role.Identity
+	key   [sha256.Size]byte
 	until time.Time
 }
 

@@ -2,7 +2,6 @@ package controller
 
 import (
 	"context"
-	"encoding/json"
 	"errors"
 	"fmt"
 	"strings"
@@ -113,7 +112,7 @@ func (d *desk) withKeys(ctx context.Context, in *intent.Fabric, lock *state.Lock
 	for _, m := range members {
 		name := strings.TrimPrefix(m.Identity, gatewayPrefix)
 		k, err := key.ParsePublic(m.PublicKeys[deviceName])
-		if err == nil && mine[name] && !m.Revoked {
+		if err == nil && mine[name] && !m.Revoked && lock.Gateways[name].PublicKey != k { // mostly it is known, and nothing is copied
 			lock = lock.With(name, k)
 		}
 	}
@@ -190,9 +189,6 @@ func (d *desk) know(ctx context.Context, gateway string, k key.Public, at time.T
 	}
 	return fmt.Errorf("make the key of gateway %s known: the fabric changed %d times meanwhile", gateway, keyAttempts)
 }
-
-// encode returns a proposal as plan -o json prints it.
-func encode(p *proposal.Proposal) ([]byte, error) { return json.Marshal(p) }
 
 func moved(base, newest uint64) error {
 	return refusal(codeMoved, "fabric", fmt.Sprintf("it is at revision %d now, and the change was looked at against revision %d", newest, base), "look at the difference again, and apply once more")

@@ -2,6 +2,7 @@ package controller
 
 import (
 	"context"
+	"encoding/json"
 	"errors"
 
 	"connectrpc.com/connect"
@@ -21,7 +22,7 @@ func (s fabricService) Preview(ctx context.Context, req *ropewayv1.PreviewReques
 	if err != nil {
 		return nil, asked(err)
 	}
-	text, err := encode(p)
+	text, err := json.Marshal(p)
 	if err != nil {
 		return nil, err
 	}

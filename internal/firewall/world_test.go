@@ -174,6 +174,9 @@ func (w *world) collect() {
 			if n < 24 || buf[0]>>4 == 6 && n < 44 {
 				continue
 			}
+			if buf[0]>>4 == 6 && buf[24] == 0xff || buf[0]>>4 == 4 && buf[16]>>4 == 0xe {
+				continue // multicast: the kernel's own, such as router solicitations, at a time of its own
+			}
 			data := bytes.Clone(buf[:n])
 			w.last[wire.name] = data
 			mark := uint32(data[n-4])<<24 | uint32(data[n-3])<<16 | uint32(data[n-2])<<8 | uint32(data[n-1])

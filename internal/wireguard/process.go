@@ -42,6 +42,7 @@ func RunDevice(ctx context.Context, name string, opts RunOptions) error {
 	ctx, stop := signal.NotifyContext(ctx, syscall.SIGTERM, os.Interrupt)
 	defer stop()
 	debug.SetGCPercent(gcPercent)
+	pace := newPacer()
 	if err := unix.Prctl(unix.PR_SET_DUMPABLE, 0, 0, 0, 0); err != nil { // no core file with keys in it
 		return fmt.Errorf("forbid core files: %w", err)
 	}
@@ -60,7 +61,7 @@ func RunDevice(ctx context.Context, name string, opts RunOptions) error {
 	served := make(chan struct{})
 	go func() { defer close(served); s.serve(listener.UnixListener) }()
 	opts.Log.Printf("forwarding; offload: %s", offload)
-	err = wait(ctx, dev, listener, s.hungUp)
+	err = wait(ctx, dev, listener, s.hungUp, pace.look)
 	listener.remove()
 	s.stop(listener.UnixListener)
 	<-served
@@ -75,8 +76,8 @@ const gcPercent = 50
 // this, as a machine has only so many of them (fs.inotify.max_user_instances: 128), and a lab of many gateways more devices.
 const lookEvery = 250 * time.Millisecond
 
-// wait returns when the device has to end.
-func wait(ctx context.Context, dev *device.Device, l *listener, hungUp <-chan struct{}) error {
+// wait returns when the device has to end. It calls every four times a second.
+func wait(ctx context.Context, dev *device.Device, l *listener, hungUp <-chan struct{}, every func()) error {
 	tick := time.NewTicker(lookEvery)
 	defer tick.Stop()
 	for {
@@ -87,6 +88,7 @@ func wait(ctx context.Context, dev *device.Device, l *listener, hungUp <-chan st
 			return errors.New("somebody deleted the interface")
 		case <-hungUp:
 		case <-tick.C:
+			every()
 		}
 		if !l.ours() {
 			return nil

@@ -21,7 +21,7 @@ func (c *Client) Apply(ctx context.Context, want []plan.Device, keys Keys) ([]Ch
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	c.reap()
-	found, err := links()
+	found, err := c.links()
 	if err != nil {
 		return nil, err
 	}
@@ -75,7 +75,10 @@ func (c *Client) removeDevice(ctx context.Context, l link) error {
 }
 
 // Remove deletes every device of Ropeway's and ends the processes of those in userspace.
-func (c *Client) Remove(ctx context.Context) ([]Change, error) { return c.Apply(ctx, nil, nil) }
+func (c *Client) Remove(ctx context.Context) ([]Change, error) {
+	defer c.overlook()
+	return c.Apply(ctx, nil, nil)
+}
 
 // A job is one device on its way to what is wanted.
 type job struct {
@@ -151,7 +154,7 @@ func (c *Client) create(ctx context.Context, j *job) error {
 	if err != nil {
 		return fmt.Errorf("make the device: %w", err)
 	}
-	found, err := links()
+	found, err := c.links()
 	at := slices.IndexFunc(found, func(l link) bool { return l.Name == j.want.Name })
 	if err == nil && at < 0 {
 		err = errors.New("it is gone again")
@@ -256,7 +259,7 @@ func withUntouched(list []section, keys []key.Public) []section {
 // readBack compares what was made with what was wanted.
 func (c *Client) readBack(j *job, s status, want plan.Device, changes []Change) error {
 	if slices.ContainsFunc(changes, func(c Change) bool { return c.Peer == nil }) { // the interface may have changed too
-		found, err := links()
+		found, err := c.links()
 		if err != nil {
 			return fmt.Errorf("read back: %w", err)
 		}

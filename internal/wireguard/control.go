@@ -46,6 +46,7 @@ type config struct {
 // A section configures one peer. AllowedIPs are added, and taken from any other peer that has them.
 type section struct {
 	PublicKey  key.Public
+	Nobody     bool // the peer exists to take AllowedIPs away, and is removed with them
 	Remove     bool // after it has taken AllowedIPs
 	UpdateOnly bool // leave a peer alone that is not there
 	Endpoint   netip.AddrPort
@@ -62,18 +63,18 @@ const peersPerWrite = 256
 //
 // WireGuard can replace a peer's prefixes, or add to them, but not take one away (the kernel learnt it in Linux 6.16). Replacing would leave the
 // peer without the prefixes that stay for a moment. So the prefixes to drop are given to a peer that exists for this alone, under a
-// random public key, and is removed with them.
+// random public key, and is removed with them. A device of ours need not make one (opChange).
 func sections(changes []Change) []section {
 	var out, last []section
 	var drop []netip.Prefix
 	for _, c := range changes {
 		switch p := c.Peer; c.Op {
 		case AddPeer:
-			out = append(out, section{p.PublicKey, false, false, p.Endpoint, p.Keepalive, p.Add})
+			out = append(out, section{PublicKey: p.PublicKey, Endpoint: p.Endpoint, Keepalive: p.Keepalive, AllowedIPs: p.Add})
 		case UpdatePeer:
 			drop = append(drop, p.Drop...)
 			if p.Endpoint.IsValid() || p.Keepalive != nil || len(p.Add) > 0 {
-				out = append(out, section{p.PublicKey, false, true, p.Endpoint, p.Keepalive, p.Add})
+				out = append(out, section{PublicKey: p.PublicKey, UpdateOnly: true, Endpoint: p.Endpoint, Keepalive: p.Keepalive, AllowedIPs: p.Add})
 			}
 		case RemovePeer:
 			last = append(last, section{PublicKey: p.PublicKey, Remove: true, UpdateOnly: true})
@@ -83,7 +84,7 @@ func sections(changes []Change) []section {
 		var nobody [key.Size]byte
 		_, _ = rand.Read(nobody[:]) // it never fails
 		k := key.PublicFromBytes(nobody)
-		out = append(out, section{PublicKey: k, AllowedIPs: drop, Remove: true})
+		out = append(out, section{PublicKey: k, Nobody: true, AllowedIPs: drop, Remove: true})
 	}
 	return append(out, last...)
 }

@@ -2,6 +2,7 @@ package wireguard
 
 import (
 	"bytes"
+	"crypto/rand"
 	"errors"
 	"fmt"
 	"net/netip"
@@ -20,6 +21,7 @@ import (
 type inside struct {
 	dev     *device.Device
 	allowed *device.AllowedIPs
+	nobody  *device.Peer // one that the device has no more; see drop
 
 	keepalive, handshake, sent, received, endpoint uintptr // offsets in device.Peer
 }
@@ -61,7 +63,30 @@ func look(dev *device.Device) (*inside, error) {
 		}
 		*f.offset = field.Offset
 	}
-	return in, nil
+	var err error
+	in.nobody, err = nobody(dev)
+	return in, err
+}
+
+// nobody returns a peer that a device had.
+func nobody(dev *device.Device) (*device.Peer, error) {
+	var k device.NoisePublicKey
+	_, _ = rand.Read(k[:]) // it never fails
+	peer, err := dev.NewPeer(k)
+	if err != nil {
+		return nil, fmt.Errorf("make a peer: %w", err)
+	}
+	dev.RemovePeer(k)
+	return peer, nil
+}
+
+// drop takes prefixes from whoever has them. Neither WireGuard's protocol nor this package of it can take one prefix away from a peer and leave it
+// its others all the while. So they pass to nobody, who then loses all; a packet that meets him in between is dropped, as after it.
+func (in *inside) drop(prefixes []netip.Prefix) {
+	for _, p := range prefixes {
+		in.allowed.Insert(p, in.nobody)
+	}
+	in.allowed.RemoveByPeer(in.nobody)
 }
 
 // endpointOf returns where the endpoint of a peer is kept, or nil where there is no such peer.

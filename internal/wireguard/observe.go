@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"path/filepath"
+	"slices"
 )
 
 // Observe returns Ropeway's devices sorted by name. A userspace device whose process is dead is not there, as its interface is not. A
@@ -13,7 +14,7 @@ func (c *Client) Observe(ctx context.Context) ([]Device, error) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	c.reap()
-	found, err := links()
+	found, err := c.links()
 	if err != nil {
 		return nil, err
 	}
@@ -79,5 +80,5 @@ func (c *Client) combine(s status, backend Backend, l link) Device {
 	for i := range s.Peers {
 		s.Peers[i].Set = set[s.Peers[i].PublicKey]
 	}
-	return Device{l.Name, backend, s.Offload, l.Up, l.MTU, s.ListenPort, s.PublicKey, l.Addresses, s.Peers}
+	return Device{l.Name, backend, s.Offload, l.Up, l.MTU, s.ListenPort, s.PublicKey, slices.Clone(l.Addresses), s.Peers}
 }

@@ -41,7 +41,7 @@ func (c *Client) Plan(ctx context.Context, want []plan.Device, keys Keys) ([]Cha
 func (c *Client) Refresh(ctx context.Context, want []plan.Device) ([]Change, error) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	found, err := links()
+	found, err := c.links()
 	if err != nil {
 		return nil, err
 	}

@@ -8,6 +8,7 @@ import (
 	"fmt"
 	"io"
 	"net"
+	"net/netip"
 	"os"
 	"strconv"
 	"strings"
@@ -245,6 +246,10 @@ func (s *server) change(out *bytes.Buffer, number, body string) error {
 	if number != strconv.FormatUint(s.count, 10) {
 		return unix.ESTALE
 	}
+	drop, body, err := dropped(body)
+	if err != nil {
+		return err
+	}
 	named, err := peersIn(body)
 	if err != nil {
 		return err
@@ -253,6 +258,10 @@ func (s *server) change(out *bytes.Buffer, number, body string) error {
 		if err := s.set(body); err != nil {
 			return err
 		}
+	}
+	if len(drop) > 0 {
+		s.count++
+		s.roamer.inside.Load().drop(drop)
 	}
 	fmt.Fprintf(out, "ropeway_count=%d\n", s.count)
 	for value := range named {
@@ -263,6 +272,22 @@ func (s *server) change(out *bytes.Buffer, number, body string) error {
 		s.roamer.inside.Load().describe(out, k)
 	}
 	return nil
+}
+
+// dropped cuts the prefixes that no peer shall have from the head of a change.
+func dropped(body string) (drop []netip.Prefix, rest string, err error) {
+	for {
+		line, after, _ := strings.Cut(body, "\n")
+		value, ok := strings.CutPrefix(line, lineDrop)
+		if !ok {
+			return drop, body, nil
+		}
+		p, err := netip.ParsePrefix(value)
+		if err != nil {
+			return nil, "", unix.EINVAL
+		}
+		drop, body = append(drop, p), after
+	}
 }
 
 // peersIn returns the keys, in hex, of the peers that the lines of a set operation are about.

@@ -30,6 +30,8 @@ const (
 	opAll    = "ropeway_all=1"   // answered by count, offload and what get says
 	opStart  = "ropeway_start=1" // goes up, and tells why it cannot
 	opChange = "ropeway_change=" // then the count, and on further lines what set takes about peers; answered by count and what get says of those peers
+
+	lineDrop = "ropeway_drop=" // before the peers of a change: a prefix that no peer shall have afterwards
 )
 
 // deadline bounds one conversation with a device. The longest are to read 2^16 peers, half a second, and to configure 256, 50 ms.
@@ -190,7 +192,14 @@ func (s *socket) change(count uint64, peers []section) (status, error) {
 	request := strconv.AppendUint([]byte(opChange), count, 10)
 	request = append(request, '\n')
 	for i := range peers {
-		request = appendSection(request, &peers[i])
+		if peers[i].Nobody {
+			request = appendPrefixes(request, lineDrop, peers[i].AllowedIPs)
+		}
+	}
+	for i := range peers {
+		if !peers[i].Nobody {
+			request = appendSection(request, &peers[i])
+		}
 	}
 	st, err := s.ask(append(request, '\n'))
 	if errors.Is(err, syscall.ESTALE) {
@@ -234,11 +243,16 @@ func appendSection(b []byte, s *section) []byte {
 	if s.Keepalive != nil {
 		b = append(strconv.AppendInt(append(b, "persistent_keepalive_interval="...), int64(*s.Keepalive), 10), '\n')
 	}
-	for _, p := range s.AllowedIPs {
-		b = append(p.AppendTo(append(b, "allowed_ip="...)), '\n')
-	}
+	b = appendPrefixes(b, "allowed_ip=", s.AllowedIPs)
 	if s.Remove { // a device carries out the lines in their order
 		b = append(b, "remove=true\n"...)
+	}
+	return b
+}
+
+func appendPrefixes(b []byte, name string, list []netip.Prefix) []byte {
+	for _, p := range list {
+		b = append(p.AppendTo(append(b, name...)), '\n')
 	}
 	return b
 }

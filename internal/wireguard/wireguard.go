@@ -71,14 +71,15 @@ type Options struct {
 	Lookup    Lookup   // finds the addresses of a DNS name; default: the system's resolver
 }
 
-// A Client observes and changes the devices of the network namespace that its methods are called in. Between two calls it holds
-// nothing open but a conversation with each device in userspace, until Remove. Its methods may be called from several goroutines; they wait for each other.
+// A Client observes and changes the devices of the network namespace that its methods are called in, always the same one. Between two calls it holds
+// nothing open but a conversation with each device in userspace and an ear for changes of interfaces, until Remove. Its methods may be called from several goroutines; they wait for each other.
 type Client struct {
 	opts    Options
 	names   resolver
 	backend func() (Backend, string)
 
 	mu       sync.Mutex
+	view     view
 	known    map[string]*settled // by device
 	youths   map[string]*youth   // the same
 	talks    map[string]*socket  // the same: conversations that go on

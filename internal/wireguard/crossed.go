@@ -17,8 +17,14 @@ import (
 // at once: the end with the lower public key, and where that does not (it may be nobody's agent), the other one. There is no
 // session that could be lost. Letting one end wait to begin with would cost every restart of a gateway what it waits.
 
-// glances are when an end looks for handshakes that crossed, after its device was made: in the first Apply that comes later.
-var glances = [...]glance{{500 * time.Millisecond, true}, {1500 * time.Millisecond, false}}
+// glances are when an end looks for handshakes that crossed, after its device was made: in the first Apply that comes later. The two ends take
+// turns. What crossed once can cross again when both ends try again, where a busy machine keeps them in step; so there are more than two.
+var glances = [...]glance{
+	{500 * time.Millisecond, true}, {1500 * time.Millisecond, false},
+	{3 * time.Second, true}, {5 * time.Second, false},
+	{8 * time.Second, true}, {11 * time.Second, false},
+	{15 * time.Second, true}, {20 * time.Second, false},
+}
 
 // A glance is at half of the peers.
 type glance struct {

@@ -13,16 +13,15 @@ import (
 	"golang.org/x/sync/errgroup"
 )
 
-// startAgents starts every agent, generation by generation, each when the one before it is as its plan says.
+// startAgents starts every agent: first those of gateways that others can dial, then the others, when the first are as their plans say.
 //
-// Two handshakes that cross spoil each other, and one that begins before the peer is there is lost; both ends are then 5 s in trying
-// again (WireGuard whitepaper, section 6.1). Machines of the world rarely start in the same millisecond. Those of a lab would,
-// so no two gateways of a generation have a link with each other, and a later one finds all it dials.
+// A gateway that nobody can dial begins every session of its own, and a handshake that begins before the peer is there is lost: both ends
+// would be 5 s in trying again (WireGuard whitepaper, section 6.1). Of two that can dial each other the later one begins.
 func (l *Lab) startAgents(ctx context.Context) error {
-	for _, generation := range l.generations() {
+	for _, names := range l.generations() {
 		var g errgroup.Group
 		g.SetLimit(2 * runtime.NumCPU())
-		for _, name := range generation {
+		for _, name := range names {
 			g.Go(func() error {
 				if err := writeMachine(l.Name, l.record.Plan, l.record.Plan.Gateway(name), l.record.World.Space(name).Hosts); err != nil {
 					return err
@@ -40,39 +39,17 @@ func (l *Lab) startAgents(ctx context.Context) error {
 	return nil
 }
 
-// generations parts the gateways so that no two of a part have a link. Those that can only dial come after all others.
-func (l *Lab) generations() [][]string {
-	linked := map[Link]bool{}
-	for _, k := range l.links() {
-		linked[k], linked[Link{k.B, k.A}] = true, true
-	}
-	var all [][]string
-	for _, dials := range []bool{false, true} {
-		first := len(all)
-		for _, g := range l.in.Gateways() {
-			if g.Dials() != dials {
-				continue
-			}
-			at := first
-			for at < len(all) && touches(linked, g.Name, all[at]) {
-				at++
-			}
-			if at == len(all) {
-				all = append(all, nil)
-			}
-			all[at] = append(all[at], g.Name)
+// generations parts the gateways into those with an endpoint and those without.
+func (l *Lab) generations() [2][]string {
+	var all [2][]string
+	for _, g := range l.in.Gateways() {
+		at := 0
+		if g.Endpoint.IsZero() {
+			at = 1
 		}
+		all[at] = append(all[at], g.Name)
 	}
 	return all
-}
-
-func touches(linked map[Link]bool, name string, others []string) bool {
-	for _, o := range others {
-		if linked[Link{name, o}] {
-			return true
-		}
-	}
-	return false
 }
 
 // agentTimeout is how long an agent may take until it has carried out its plan once. It only saves time to wait for that, so its

@@ -110,6 +110,7 @@ func (c *Client) applyDevice(ctx context.Context, want plan.Device, there *link,
 		if j.control, j.backend, err = c.open(ctx, *there); err != nil {
 			return nil, err
 		}
+		j.control.announce(j.known.count)
 		if done, ok, err := c.applyDelta(ctx, j, want); ok || err != nil {
 			return done, err
 		}

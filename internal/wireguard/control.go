@@ -14,8 +14,12 @@ import (
 type control interface {
 	// read returns what the device says of itself.
 	read() (status, error)
+	// heard returns at least those peers that were heard and have had no session, and nothing of the rest of the device but its count.
+	heard() (status, error)
 	// write configures the device. It may have done a part of it when it fails.
 	write(config) error
+	// announce tells the device that a change may come soon. Whatever comes instead is as if nothing had been announced.
+	announce(count uint64)
 	// change configures peers in the order given, where the device's count is still that, and returns what it says of them afterwards (and nothing of
 	// the rest of itself). Where the count is another one it does nothing and returns errCount.
 	change(count uint64, peers []section) (status, error)

@@ -49,11 +49,11 @@ func (c *Client) uncross(ctx context.Context, j *job) error {
 		return nil
 	}
 	y.next++
-	s, err := j.control.read()
+	s, err := j.control.heard()
 	if err != nil {
 		return fmt.Errorf("look for handshakes that crossed: %w", err)
 	}
-	begin, restore := crossed(&s, glances[y.next-1].lower)
+	begin, restore := crossed(&s, j.want.PublicKey, glances[y.next-1].lower)
 	before := j.writes
 	for _, list := range [][]section{begin, restore} {
 		if err := inPieces(ctx, list, j.write); err != nil {
@@ -68,11 +68,11 @@ func (c *Client) uncross(ctx context.Context, j *job) error {
 
 // crossed returns what makes those peers anew that were heard and have no session. Each gets a keepalive, which it sends at once, and then
 // the one that it had.
-func crossed(s *status, ourTurn bool) (begin, restore []section) {
+func crossed(s *status, own key.Public, ourTurn bool) (begin, restore []section) {
 	soon := 1
 	for i := range s.Peers {
 		p := &s.Peers[i]
-		if !p.LastHandshake.IsZero() || p.Received == 0 || !p.Endpoint.IsValid() || lower(s.PublicKey, p.PublicKey) != ourTurn {
+		if !p.LastHandshake.IsZero() || p.Received == 0 || !p.Endpoint.IsValid() || lower(own, p.PublicKey) != ourTurn {
 			continue
 		}
 		begin = append(begin,

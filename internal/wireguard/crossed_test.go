@@ -164,7 +164,7 @@ func TestCrossed(t *testing.T) {
 		"nowhere":              {Peer{PublicKey: high, Received: 148}, true, false},
 		"a session":            {Peer{PublicKey: high, Received: 148, Endpoint: at, LastHandshake: time.Now()}, true, false},
 	} {
-		begin, restore := crossed(&status{PublicKey: self, Peers: []Peer{c.peer}}, c.ourTurn)
+		begin, restore := crossed(&status{Peers: []Peer{c.peer}}, self, c.ourTurn)
 		if got := len(begin) == 2 && len(restore) == 1; got != c.want {
 			t.Errorf("%s: made anew: %v, want %v", name, got, c.want)
 		}

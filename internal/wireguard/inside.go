@@ -114,6 +114,16 @@ func sameLayout(a, b reflect.Type) bool {
 	return true
 }
 
+// heard tells whether something came from a peer that has had no session.
+func (in *inside) heard(k device.NoisePublicKey) bool {
+	peer, ok := in.dev.LookupActivePeer(k)
+	if !ok {
+		return false
+	}
+	at := func(offset uintptr) unsafe.Pointer { return unsafe.Add(unsafe.Pointer(peer), offset) }
+	return (*atomic.Uint64)(at(in.received)).Load() > 0 && (*atomic.Int64)(at(in.handshake)).Load() == 0
+}
+
 // describe writes what get says of a peer, without its preshared key, or nothing where there is no such peer.
 func (in *inside) describe(out *bytes.Buffer, k device.NoisePublicKey) {
 	peer, ok := in.dev.LookupActivePeer(k)

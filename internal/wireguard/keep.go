@@ -33,7 +33,7 @@ func (c *Client) converse(ctx context.Context, name string) (*kept, error) {
 func (c *Client) keep(name string, s *socket) *kept { return &kept{s, c, name} }
 
 func (k *kept) close() error {
-	if k.broken {
+	if k.broken || k.retract() != nil {
 		return k.socket.close()
 	}
 	k.client.talks[k.name] = k.socket

@@ -149,15 +149,20 @@ func (r *roamer) seat(k device.NoisePublicKey) {
 
 // seatAll does so for every peer that it knows, after a configuration that may have removed any.
 func (r *roamer) seatAll() {
+	for _, k := range r.seated() {
+		r.seat(k)
+	}
+}
+
+// seated returns every peer that it knows.
+func (r *roamer) seated() []device.NoisePublicKey {
 	r.mu.RLock()
-	var all []device.NoisePublicKey
+	defer r.mu.RUnlock()
+	all := make([]device.NoisePublicKey, 0, len(r.seats))
 	for k := range r.seats {
 		all = append(all, k)
 	}
-	r.mu.RUnlock()
-	for _, k := range all {
-		r.seat(k)
-	}
+	return all
 }
 
 // move sets the endpoint of a peer that was heard from there.

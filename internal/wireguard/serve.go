@@ -186,6 +186,17 @@ func (s *server) answer(out *bytes.Buffer, op, body string) error {
 		defer s.mu.RUnlock()
 		fmt.Fprintf(out, "ropeway_count=%d\nropeway_offload=%s\n", s.count, s.offload)
 		return s.get(out)
+	case opHeard:
+		s.mu.RLock()
+		defer s.mu.RUnlock()
+		fmt.Fprintf(out, "ropeway_count=%d\n", s.count)
+		in := s.roamer.inside.Load()
+		for _, k := range s.roamer.seated() {
+			if in.heard(k) {
+				in.describe(out, k)
+			}
+		}
+		return nil
 	case opStart:
 		s.mu.Lock()
 		defer s.mu.Unlock()

@@ -8,6 +8,7 @@ import (
 	"fmt"
 	"log"
 	"net"
+	"os"
 	"strings"
 	"testing"
 	"time"
@@ -105,6 +106,73 @@ func TestCountGuardsAChange(t *testing.T) {
 	}
 }
 
+// TestDrop takes prefixes from whoever has them, and leaves the rest and the list of peers as they are.
+func TestDrop(t *testing.T) {
+	s, _ := testServer(t)
+	set := appendConfig(nil, config{Peers: []section{
+		{PublicKey: numbered(1), AllowedIPs: prefixes("10.0.0.0/8", "10.1.0.0/16", "2001:db8::/32")},
+		{PublicKey: numbered(2), AllowedIPs: prefixes("10.1.2.0/24", "192.0.2.0/24")},
+	}})
+	if err := s.set(string(set[len(opSet)+1:])); err != nil {
+		t.Fatal(err)
+	}
+	before := s.count
+	var out bytes.Buffer
+	if err := s.change(&out, fmt.Sprint(before), lineDrop+"10.1.0.0/16\n"+lineDrop+"192.0.2.0/24\n"+lineDrop+"198.51.100.0/24\n"); err != nil || s.count != before+1 {
+		t.Fatalf("count %d after %d, %v", s.count, before, err)
+	}
+	if err := s.get(&out); err != nil {
+		t.Fatal(err)
+	}
+	all := parse(t, out.String())
+	for k, want := range map[key.Public]string{numbered(1): "[10.0.0.0/8 2001:db8::/32]", numbered(2): "[10.1.2.0/24]"} {
+		if p := find(all, k); p == nil || fmt.Sprint(p.AllowedIPs) != want || len(all.Peers) != 2 {
+			t.Errorf("peer %s of %d: %v, want %s", k, len(all.Peers), p, want)
+		}
+	}
+}
+
+// TestAnnouncement is that of a change which comes, or does not: the device cannot tell from what was asked otherwise.
+func TestAnnouncement(t *testing.T) {
+	s, _ := testServer(t)
+	fds, err := unix.Socketpair(unix.AF_UNIX, unix.SOCK_STREAM|unix.SOCK_CLOEXEC, 0)
+	if err != nil {
+		t.Fatal(err)
+	}
+	there := os.NewFile(uintptr(fds[1]), "device")
+	conn, err := net.FileConn(there)
+	if err := errors.Join(err, there.Close()); err != nil {
+		t.Fatal(err)
+	}
+	count, change := s.count, []section{{PublicKey: numbered(1), AllowedIPs: prefixes("10.0.0.0/8")}}
+	done := make(chan struct{})
+	go func() { defer close(done); s.converse(conn); _ = conn.Close() }()
+	c := &socket{fd: fds[0]}
+	c.r = bufio.NewReader(c)
+	defer func() { _ = c.close(); <-done }()
+
+	c.announce(count)
+	c.announce(count)
+	if st, err := c.change(count, change); err != nil || st.Count != count+1 || find(st, numbered(1)) == nil {
+		t.Fatalf("the change that was announced: %+v, %v", st, err)
+	}
+	c.announce(count) // an old one
+	if _, err := c.change(count, change); !errors.Is(err, errCount) {
+		t.Errorf("an old count was announced, and taken: %v", err)
+	}
+	c.announce(count)
+	if st, err := c.change(count+1, change); err != nil || st.Count != count+2 {
+		t.Errorf("another change than was announced: %+v, %v", st, err)
+	}
+	c.announce(count + 2)
+	if st, err := c.read(); err != nil || st.Count != count+2 || len(st.Peers) != 1 {
+		t.Errorf("a change was announced and did not come: %+v, %v", st, err)
+	}
+	if st, err := c.heard(); err != nil || st.Count != count+2 || len(st.Peers) != 0 {
+		t.Errorf("nobody was heard: %+v, %v", st, err)
+	}
+}
+
 // talk sends bytes to a server and returns what it answers until it hangs up or is silent.
 func talk(tb testing.TB, s *server, request string) string {
 	tb.Helper()
@@ -134,6 +202,8 @@ func TestHostileRequests(t *testing.T) {
 		"cut":                "set=1\npublic_key=",
 		"NUL":                "set=1\n\x00=\x00\n\n",
 		"change without key": opChange + "1\nallowed_ip=10.0.0.0/8\n\n",
+		"drop of no prefix":  opChange + fmt.Sprint(s.count) + "\n" + lineDrop + "10.0.0.0/99\n\n",
+		"drop among peers":   opChange + fmt.Sprint(s.count) + "\npublic_key=" + strings.Repeat("02", key.Size) + "\n" + lineDrop + "10.0.0.0/8\n\n",
 	} {
 		answer := talk(t, s, request)
 		if strings.Contains(answer, "errno=0") {
@@ -155,7 +225,9 @@ func FuzzServer(f *testing.F) {
 	s, _ := testServer(f)
 	f.Add("set=1\npublic_key=" + strings.Repeat("01", key.Size) + "\nallowed_ip=10.0.0.0/8\n")
 	f.Add(opChange + "1\n")
+	f.Add(opChange + "1\n" + lineDrop + "10.0.0.0/8\n")
 	f.Add(opAll + "\n")
+	f.Add(opHeard + "\n")
 	f.Fuzz(func(t *testing.T, request string) {
 		if strings.Contains(request, "listen_port") { // opens sockets
 			t.Skip()

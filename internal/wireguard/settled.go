@@ -86,14 +86,15 @@ func (s *settled) learn(peers []*plan.Peer) {
 // A delta is the part of a plan that differs from the one before.
 type delta struct{ before, after []*plan.Peer }
 
-// compare walks two lists of peers, sorted by gateway, side by side. It never misses a difference, even where they are not sorted.
+// compare walks two lists of peers, sorted by gateway, side by side. It never misses a difference, even where they are not sorted. What it costs is
+// to fetch both from memory, so names are looked at only beside a difference: no device knows them.
 func compare(before, after []*plan.Peer) (d delta) {
 	for len(before) > 0 || len(after) > 0 {
 		switch {
+		case len(before) > 0 && len(after) > 0 && (before[0] == after[0] || samePeer(before[0], after[0])):
+			before, after = before[1:], after[1:]
 		case len(before) > 0 && len(after) > 0 && before[0].Gateway == after[0].Gateway:
-			if before[0] != after[0] && !samePeer(before[0], after[0]) {
-				d.before, d.after = append(d.before, before[0]), append(d.after, after[0])
-			}
+			d.before, d.after = append(d.before, before[0]), append(d.after, after[0])
 			before, after = before[1:], after[1:]
 		case len(after) == 0 || len(before) > 0 && before[0].Gateway < after[0].Gateway:
 			d.before, before = append(d.before, before[0]), before[1:]

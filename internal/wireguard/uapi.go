@@ -29,6 +29,7 @@ const (
 	opSet    = "set=1"
 	opAll    = "ropeway_all=1"   // answered by count, offload and what get says
 	opStart  = "ropeway_start=1" // goes up, and tells why it cannot
+	opHeard  = "ropeway_heard=1" // answered by count and what get says of peers that were heard and have had no session
 	opChange = "ropeway_change=" // then the count, and on further lines what set takes about peers; answered by count and what get says of those peers
 
 	lineDrop = "ropeway_drop=" // before the peers of a change: a prefix that no peer shall have afterwards
@@ -42,8 +43,9 @@ const deadline = 10 * time.Second
 type socket struct {
 	fd     int
 	r      *bufio.Reader
-	stock  bool // it does not know our own operations
-	broken bool // the conversation was cut short
+	stock  bool   // it does not know our own operations
+	broken bool   // the conversation was cut short
+	begun  uint64 // the count of a change of which nothing else was sent yet; 0: there is none
 	path   string
 }
 
@@ -128,6 +130,13 @@ func (s *socket) close() error { return unix.Close(s.fd) }
 
 // call sends one operation and hands every line of the answer on. The answer ends with errno and a blank line.
 func (s *socket) call(request []byte, each func(name, value []byte) error) error {
+	if err := s.retract(); err != nil {
+		return err
+	}
+	return s.exchange(request, each)
+}
+
+func (s *socket) exchange(request []byte, each func(name, value []byte) error) error {
 	s.broken = true // until the answer is read to its end
 	if err := s.send(request); err != nil {
 		return fmt.Errorf("write to the device's socket: %w", err)
@@ -178,6 +187,13 @@ func (s *socket) read() (status, error) {
 	return s.ask([]byte(opGet + "\n\n"))
 }
 
+func (s *socket) heard() (status, error) {
+	if s.stock {
+		return s.read()
+	}
+	return s.ask([]byte(opHeard + "\n\n"))
+}
+
 // ask sends an operation that is answered by peers.
 func (s *socket) ask(request []byte) (status, error) {
 	var p parser
@@ -188,9 +204,39 @@ func (s *socket) ask(request []byte) (status, error) {
 	return p.status, nil
 }
 
+// announce sends the first line of a change. The process of an idle device sleeps, on a machine that may sleep too, and to wake it takes longer than
+// to carry a change out: 0.3 ms on a virtual machine, 0.1 ms where it was awake a moment ago. It can be done while the change is worked out.
+func (s *socket) announce(count uint64) {
+	if count != 0 && !s.stock && s.begun == 0 && s.send(appendChange(nil, count)) == nil {
+		s.begun = count
+	}
+}
+
+func appendChange(b []byte, count uint64) []byte {
+	return append(strconv.AppendUint(append(b, opChange...), count, 10), '\n')
+}
+
+// retract ends a change that was announced, without any.
+func (s *socket) retract() error {
+	if s.begun == 0 {
+		return nil
+	}
+	_, err := s.change(s.begun, nil)
+	if errors.Is(err, errCount) {
+		err = nil
+	}
+	return err
+}
+
 func (s *socket) change(count uint64, peers []section) (status, error) {
-	request := strconv.AppendUint([]byte(opChange), count, 10)
-	request = append(request, '\n')
+	var request []byte
+	if s.begun != count {
+		if err := s.retract(); err != nil {
+			return status{}, err
+		}
+		request = appendChange(nil, count)
+	}
+	s.begun = 0
 	for i := range peers {
 		if peers[i].Nobody {
 			request = appendPrefixes(request, lineDrop, peers[i].AllowedIPs)
@@ -201,11 +247,13 @@ func (s *socket) change(count uint64, peers []section) (status, error) {
 			request = appendSection(request, &peers[i])
 		}
 	}
-	st, err := s.ask(append(request, '\n'))
+	var p parser
+	err := s.exchange(append(request, '\n'), p.line)
+	finish(p.status.Peers, time.Now())
 	if errors.Is(err, syscall.ESTALE) {
 		return status{}, errCount
 	}
-	return st, err
+	return p.status, err
 }
 
 func (s *socket) write(c config) error { return s.call(appendConfig(nil, c), nil) }

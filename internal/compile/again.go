@@ -60,14 +60,13 @@ func (c *Compiler) again(in *intent.Fabric) *plan.Fabric {
 // reuse replaces every list that says the same as before by the very list of before, and returns the numbers of the places of
 // which somebody needs something else than before. Classes are the same in both.
 func (n *needs) reuse(last *needs) (changed []int) {
-	for i := range n.rules {
-		if i < len(last.rules) {
-			was := last.rules[i]
-			n.rules[i].fromAll = same(was.fromAll, n.rules[i].fromAll)
-			n.rules[i].toAll = same(was.toAll, n.rules[i].toAll)
-			for p := range n.rules[i].from {
-				n.rules[i].from[p] = same(was.from[p], n.rules[i].from[p])
-				n.rules[i].to[p] = same(was.to[p], n.rules[i].to[p])
+	done := map[*side]bool{}
+	for i := range min(len(n.rules), len(last.rules)) {
+		was, now := last.rules[i], n.rules[i]
+		for _, pair := range [][2]*side{{was.from, now.from}, {was.to, now.to}} {
+			if !done[pair[1]] {
+				done[pair[1]] = true
+				pair[1].reuse(pair[0])
 			}
 		}
 	}
@@ -88,9 +87,16 @@ func (n *needs) reuse(last *needs) (changed []int) {
 	return changed
 }
 
+func (s *side) reuse(was *side) {
+	s.all = same(was.all, s.all)
+	for p := range s.parts {
+		s.parts[p] = same(was.parts[p], s.parts[p])
+	}
+}
+
 // same returns was where both say the same, and now otherwise.
 func same(was, now []netip.Prefix) []netip.Prefix {
-	if slices.Equal(was, now) {
+	if identical(was, now) || slices.Equal(was, now) {
 		return was
 	}
 	return now

@@ -149,14 +149,15 @@ func (e *emitter) rules(p *place) []plan.Rule {
 		add := func(d plan.Direction, from, to []netip.Prefix) {
 			rules = append(rules, plan.Rule{ID: i + 1, Direction: d, From: from, To: to, Services: r.services})
 		}
-		if to := r.to[p.number]; to != nil && len(r.fromAll) > len(r.from[p.number]) {
-			add(plan.In, r.fromAll, to)
+		from, to := r.from.parts[p.number], r.to.parts[p.number]
+		if to != nil && len(r.from.all) > len(from) {
+			add(plan.In, r.from.all, to)
 		}
-		if from := r.from[p.number]; from != nil && len(r.toAll) > len(r.to[p.number]) {
-			add(plan.Out, from, r.toAll)
+		if from != nil && len(r.to.all) > len(to) {
+			add(plan.Out, from, r.to.all)
 		}
 		if p.Hub {
-			add(plan.Transit, r.fromAll, r.toAll)
+			add(plan.Transit, r.from.all, r.to.all)
 		}
 	}
 	return rules

@@ -52,80 +52,100 @@ func (f families) of(list []netip.Prefix) []netip.Prefix {
 	return slices.DeleteFunc(slices.Clone(list), func(p netip.Prefix) bool { return familyOf(p)&f == 0 })
 }
 
-// A rule is an access entry, each side whole and sorted by place.
+// A rule is an access entry. Rules that name the same on a side share it.
 type rule struct {
-	services       []fabric.Service
-	fromAll, toAll []netip.Prefix
-	from, to       [][]netip.Prefix // by place number; nil where the place has no part in it
+	services []fabric.Service
+	from, to *side
+}
+
+// A side is what a rule names at one end, whole and by place.
+type side struct {
+	all    []netip.Prefix
+	parts  [][]netip.Prefix // by place number; nil where the place has no part in it
+	places []int            // those that have one
 }
 
 func newNeeds(in *intent.Fabric, g *graph) *needs {
 	n := &needs{class: make([]int, len(g.places))}
 	owner := newOwners(g.places)
+	members := make([][]int, len(g.places))
 	for i := range in.Access {
 		a := &in.Access[i]
-		from, to := a.From.Prefixes, a.To.Prefixes
-		n.rules = append(n.rules, rule{a.Services, from, to, owner.split(from), owner.split(to)})
+		r := rule{a.Services, owner.side(a.From.Prefixes), owner.side(a.To.Prefixes)}
+		n.rules = append(n.rules, r)
+		for end, s := range []*side{r.from, r.to} {
+			for _, p := range s.places {
+				members[p] = append(members[p], 2*i+end)
+			}
+		}
 	}
 	byMembers := map[string]int{}
 	for p := range g.places {
-		var members []int
 		speaks := familiesOf(g.places[p].Prefixes)
 		id := []byte{byte(speaks)}
-		for i, r := range n.rules {
-			for side, parts := range [][][]netip.Prefix{r.from, r.to} {
-				if parts[p] != nil {
-					members = append(members, 2*i+side)
-					id = binary.AppendUvarint(id, uint64(2*i+side))
-				}
-			}
+		for _, m := range members[p] {
+			id = binary.AppendUvarint(id, uint64(m))
 		}
 		class, known := byMembers[string(id)]
 		if !known {
 			class = len(n.members)
 			byMembers[string(id)] = class
-			n.members = append(n.members, members)
+			n.members = append(n.members, members[p])
 			n.speaks = append(n.speaks, speaks)
-			n.of = append(n.of, make([][]netip.Prefix, len(g.places)))
-			n.touched = append(n.touched, n.everything(members))
+			n.compute(class)
 		}
 		n.class[p] = class
-	}
-	for class := range n.of {
-		for p := range g.places {
-			n.of[class][p] = n.compute(class, p)
-		}
 	}
 	return n
 }
 
-// compute joins what the class's rules say of one place. A class that may open flows to something needs it, and so does one
+// compute joins what a class's rules say of every place. A class that may open flows to something needs it, and so does one
 // that may be talked to from there: answers have to find their way.
-func (n *needs) compute(class, p int) []netip.Prefix {
-	var lists [][]netip.Prefix
-	for _, m := range n.members[class] {
-		if part := n.otherSide(m)[p]; part != nil {
-			lists = append(lists, part)
+func (n *needs) compute(class int) {
+	sides := n.otherSides(class)
+	lists := make([][][]netip.Prefix, len(n.class))
+	for _, s := range sides {
+		for _, p := range s.places {
+			lists[p] = append(lists[p], s.parts[p])
 		}
 	}
-	return n.speaks[class].of(union(lists))
+	all := make([][]netip.Prefix, len(lists))
+	for p := range lists {
+		all[p] = union(lists[p])
+	}
+	n.touched = append(n.touched, whole(sides, all))
+	for p := range all {
+		all[p] = n.speaks[class].of(all[p])
+	}
+	n.of = append(n.of, all)
 }
 
-// everything joins all that the rules of a class name on the other side, the class's own places included.
-func (n *needs) everything(members []int) []netip.Prefix {
-	var lists [][]netip.Prefix
-	for _, m := range members {
-		if r := n.rules[m/2]; m%2 == 0 {
-			lists = append(lists, r.toAll)
-		} else {
-			lists = append(lists, r.fromAll)
+// otherSides returns all that the rules of a class name on the other side, each once.
+func (n *needs) otherSides(class int) (out []*side) {
+	seen := map[*side]bool{}
+	for _, m := range n.members[class] {
+		if s := n.otherSide(m); !seen[s] {
+			seen[s] = true
+			out = append(out, s)
 		}
 	}
-	return union(lists)
+	return out
+}
+
+// whole joins the parts of all places, and returns the very list of a side that is all there is.
+func whole(sides []*side, parts [][]netip.Prefix) []netip.Prefix {
+	if len(sides) == 0 {
+		return nil
+	}
+	most := slices.MaxFunc(sides, func(a, b *side) int { return len(a.all) - len(b.all) })
+	if slices.EqualFunc(most.parts, parts, slices.Equal) {
+		return most.all
+	}
+	return prefixes.Union(parts...)
 }
 
 // otherSide returns what a member of a rule talks with: the rule's destinations for a source, its sources for a destination.
-func (n *needs) otherSide(member int) [][]netip.Prefix {
+func (n *needs) otherSide(member int) *side {
 	r := n.rules[member/2]
 	if member%2 == 0 {
 		return r.to
@@ -171,6 +191,7 @@ type owners struct {
 	places   int
 	prefixes []netip.Prefix // sorted
 	number   []int          // whose
+	sides    []*side        // that were asked for
 }
 
 func newOwners(places []*place) *owners {
@@ -189,32 +210,45 @@ func newOwners(places []*place) *owners {
 		}
 	}
 	slices.SortFunc(all, func(a, b owned) int { return a.prefix.Compare(b.prefix) })
-	o := &owners{len(places), make([]netip.Prefix, n), make([]int, n)}
+	o := &owners{places: len(places), prefixes: make([]netip.Prefix, n), number: make([]int, n)}
 	for i, x := range all {
 		o.prefixes[i], o.number[i] = x.prefix, x.place
 	}
 	return o
 }
 
-// split sorts a selector's prefixes, each of which lies within one place, by place. Both lists are sorted, so one walk does.
-func (o *owners) split(list []netip.Prefix) [][]netip.Prefix {
+// side sorts a selector's prefixes, each of which lies within one place, by place. For the same prefixes it returns the same side.
+func (o *owners) side(list []netip.Prefix) *side {
+	for _, s := range o.sides {
+		if identical(s.all, list) || slices.Equal(s.all, list) {
+			return s
+		}
+	}
 	sizes := make([]int, o.places)
 	o.each(list, func(_ netip.Prefix, place int) { sizes[place]++ })
 	all := make([]netip.Prefix, 0, len(list))
-	parts := make([][]netip.Prefix, o.places)
+	s := &side{all: list, parts: make([][]netip.Prefix, o.places)}
 	for place, n := range sizes {
 		if n > 0 {
-			parts[place] = all[len(all) : len(all) : len(all)+n]
+			s.parts[place] = all[len(all) : len(all) : len(all)+n]
 			all = all[:len(all)+n]
+			s.places = append(s.places, place)
 		}
 	}
-	o.each(list, func(p netip.Prefix, place int) { parts[place] = append(parts[place], p) })
-	return parts
+	o.each(list, func(p netip.Prefix, place int) { s.parts[place] = append(s.parts[place], p) })
+	o.sides = append(o.sides, s)
+	return s
 }
 
-// each calls do with the prefixes that a place owns, and the place.
+// each calls do with the prefixes that a place owns, and the place. Both lists are sorted, so one walk does.
 func (o *owners) each(list []netip.Prefix, do func(p netip.Prefix, place int)) {
-	at := 0
+	if len(list) == 0 {
+		return
+	}
+	at, _ := slices.BinarySearchFunc(o.prefixes, list[0], netip.Prefix.Compare) // of those before, only one that covers it can matter
+	for at > 0 && prefixes.Covers(o.prefixes[at-1], list[0]) {
+		at--
+	}
 	for _, p := range list {
 		for at < len(o.prefixes) && !prefixes.Covers(o.prefixes[at], p) {
 			at++

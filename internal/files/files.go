@@ -74,7 +74,7 @@ func Create(path string, data []byte, mode os.FileMode) error {
 	if err := fill(f, data, mode); err != nil {
 		return errors.Join(fmt.Errorf("create %s: %w", path, err), os.Remove(path))
 	}
-	return syncDir(filepath.Dir(path))
+	return SyncDir(filepath.Dir(path))
 }
 
 // Replace puts new content in place of a regular file, or makes the file.
@@ -93,7 +93,7 @@ func Replace(path string, data []byte, mode os.FileMode) error {
 	if err := os.Rename(f.Name(), path); err != nil {
 		return errors.Join(fmt.Errorf("replace %s: %w", path, err), os.Remove(f.Name()))
 	}
-	return syncDir(dir)
+	return SyncDir(dir)
 }
 
 // fill writes, syncs and closes.
@@ -102,8 +102,8 @@ func fill(f *os.File, data []byte, mode os.FileMode) error {
 	return errors.Join(err, f.Chmod(mode), f.Sync(), f.Close())
 }
 
-// syncDir makes a new name outlive a power cut (fsync(2): syncing a file does not sync the directory that names it).
-func syncDir(dir string) error {
+// SyncDir makes a new name outlive a power cut (fsync(2): syncing a file does not sync the directory that names it).
+func SyncDir(dir string) error {
 	d, err := os.Open(dir)
 	if err != nil {
 		return fmt.Errorf("sync a directory: %w", err)

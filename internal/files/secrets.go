@@ -25,7 +25,7 @@ func MakeSecrets(path string) (*Secrets, error) {
 	if err != nil {
 		return nil, err
 	}
-	if err := syncDir(filepath.Dir(path)); err != nil {
+	if err := SyncDir(filepath.Dir(path)); err != nil {
 		return nil, errors.Join(err, s.Close())
 	}
 	return s, nil

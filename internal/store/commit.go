@@ -13,17 +13,22 @@ import (
 // An attempt is one try to make a revision.
 type attempt struct {
 	base, number uint64
+	numbered     clientv3.Cmp // holds as long as number is the one that follows base
 	mark         string
 	record       string
 	chunks       [][]byte
 }
 
-// Commit makes a revision that follows base, the number of the newest one or 0 where there is none, and returns its number. Where another
-// revision is the newest it returns that one's number and ErrMoved. The number of r is not looked at.
+// Commit makes a revision that follows base, the number of the newest one or 0 where there is none, and returns its number: the next one, or one
+// past what Surpass was told. Where another revision is the newest it returns that one's number and ErrMoved. The number of r is not looked at.
 //
 // After ErrUnavailable, or where ctx ended, the revision may be there all the same.
 func (s *Store) Commit(ctx context.Context, base uint64, r Revision) (number uint64, err error) {
-	a, err := newAttempt(base, r)
+	next, err := s.follower(ctx, base)
+	if err != nil {
+		return 0, err
+	}
+	a, err := newAttempt(base, next, r)
 	if err != nil {
 		return 0, fmt.Errorf("commit a revision after %d: %w", base, err)
 	}
@@ -39,8 +44,8 @@ func (s *Store) Commit(ctx context.Context, base uint64, r Revision) (number uin
 	return number, err
 }
 
-func newAttempt(base uint64, r Revision) (*attempt, error) {
-	a := &attempt{base: base, number: base + 1, mark: newMark()}
+func newAttempt(base uint64, next follower, r Revision) (*attempt, error) {
+	a := &attempt{base: base, number: next.number, numbered: next.still, mark: newMark()}
 	files, chunks, err := pack(r.File, r.Lock)
 	if err != nil {
 		return nil, err
@@ -111,8 +116,11 @@ func (s *Store) conclude(ctx context.Context, a *attempt) (number uint64, err er
 	if len(a.chunks) == 1 {
 		then = append(then, a.putChunk(0))
 	}
+	if a.number != a.base+1 {
+		then = append(then, clientv3.OpPut(jumpKey(a.number), strconv.FormatUint(a.base, 10)))
+	}
 	err = s.call(ctx, fmt.Sprintf("commit revision %d", a.number), func(ctx context.Context) error {
-		got, err := s.client.Txn(ctx).If(a.fence(), a.unmade()).Then(then...).
+		got, err := s.client.Txn(ctx).If(a.fence(), a.unmade(), a.numbered).Then(then...).
 			Else(clientv3.OpGet(newestKey), clientv3.OpGet(revisionKey(a.number))).Commit()
 		if err != nil {
 			return err

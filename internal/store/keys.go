@@ -19,6 +19,11 @@ const (
 	tokenIDsAt  = root + "token-ids/" // ID: the hash of the token of that ID
 	membersAt   = root + "members/"   // IDENTITY: a member
 	standingAt  = root + "standing/"  // IDENTITY: the mark of the member, as long as it is not revoked
+
+	authorityKey  = root + "authority"    // the pin of the authority that the fabric belongs to, in hexadecimal digits
+	controllersAt = root + "controllers/" // NAME: a controller
+	pastKey       = root + "past"         // a number that every revision after it exceeds, in decimal
+	jumpsAt       = root + "jumps/"       // NUMBER: the number of the revision that this one follows, where that is not the one before
 )
 
 // revisionKey sorts as numbers do: a uint64 has 20 digits at most.

@@ -16,7 +16,11 @@ func TestLostAnswers(t *testing.T) {
 	}
 	t.Cleanup(func() { _ = s.Close() })
 
-	a, err := newAttempt(0, Revision{At: someTime(), Author: "admin/a", Kind: "apply"})
+	next, err := s.follower(ctx, 0)
+	if err != nil {
+		t.Fatal(err)
+	}
+	a, err := newAttempt(0, next, Revision{At: someTime(), Author: "admin/a", Kind: "apply"})
 	if err != nil {
 		t.Fatal(err)
 	}

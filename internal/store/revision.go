@@ -10,7 +10,7 @@ import (
 	clientv3 "go.etcd.io/etcd/client/v3"
 )
 
-// A Revision is one change of the fabric. They are numbered 1, 2, 3… without a gap, and never change.
+// A Revision is one change of the fabric. They are numbered 1, 2, 3…, without a gap but where the fabric was restored (Surpass), and never change.
 type Revision struct {
 	Number   uint64
 	At       time.Time
@@ -74,6 +74,9 @@ func (s *Store) Newest(ctx context.Context) (*Revision, error) {
 	return s.Revision(ctx, number)
 }
 
+// NewestNumber returns the number of the newest revision, 0 where there is none yet.
+func (s *Store) NewestNumber(ctx context.Context) (uint64, error) { return s.newest(ctx) }
+
 // newest returns the number of the newest revision, 0 where there is none.
 func (s *Store) newest(ctx context.Context) (uint64, error) {
 	got, err := s.get(ctx, "read the number of the newest revision", newestKey)
@@ -123,10 +126,11 @@ func (s *Store) Revisions(ctx context.Context, before uint64, limit int) ([]Revi
 		}
 		before = newest + 1
 	}
-	first := uint64(1) // as there is no gap, the range is known without looking
-	if n := uint64(max(0, min(limit, maxList))); before > n+1 {
-		first = before - n
+	jumps, err := s.jumps(ctx)
+	if err != nil {
+		return nil, err
 	}
+	first := reach(before, max(0, min(limit, maxList)), jumps) // as all gaps are known, the range is
 	if first >= before {
 		return nil, nil
 	}

@@ -21,6 +21,7 @@ func Catalog() []Entry {
 		commandLine(), // RW6xxx
 		controller(),  // RW70xx
 		authority(),   // RW71xx
+		cluster(),     // RW72xx
 	)
 }
 

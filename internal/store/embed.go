@@ -1,6 +1,7 @@
 package store
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -39,9 +40,9 @@ func (s *Store) embed(ctx context.Context, o Options, log *zap.Logger) error {
 	s.client = v3client.New(s.etcd.Server)
 	select {
 	case <-s.etcd.Server.ReadyNotify():
-		return nil
+		return s.settle(ctx, o.PeerURL)
 	case <-s.etcd.Server.StopNotify():
-		return fmt.Errorf("start etcd: %w: it stopped", ErrUnavailable)
+		return fmt.Errorf("start etcd: %w", s.Why())
 	case <-ctx.Done():
 		return fmt.Errorf("start etcd: %w: too few members of the cluster are there: %w", ErrUnavailable, ctx.Err())
 	}
@@ -74,16 +75,20 @@ func config(o Options, log *zap.Logger) (*embed.Config, error) {
 	cfg.AuthToken = "" // nobody logs in
 	cfg.InitialClusterToken = "ropeway"
 	cfg.ListenClientUrls, cfg.AdvertiseClientUrls = nil, nil
-	if o.InitialCluster == "" {
+	if o.PeerURL == "" {
 		u, err := url.Parse(aloneURL)
 		if err != nil {
 			return nil, fmt.Errorf("configure etcd: %w", err)
 		}
-		cfg.Name, cfg.InitialCluster = aloneName, aloneName+"="+aloneURL
+		cfg.Name = cmp.Or(o.Name, aloneName)
+		cfg.InitialCluster = cfg.Name + "=" + aloneURL
 		cfg.ListenPeerUrls, cfg.AdvertisePeerUrls = nil, []url.URL{*u}
 		return cfg, nil
 	}
-	cfg.Name, cfg.InitialCluster = o.Name, o.InitialCluster
+	cfg.Name, cfg.InitialCluster = o.Name, cmp.Or(o.InitialCluster, o.Name+"="+o.PeerURL)
+	if o.Join {
+		cfg.ClusterState = embed.ClusterStateFlagExisting
+	}
 	reach, err := url.Parse(o.PeerURL)
 	listen, err2 := url.Parse(o.listen())
 	if err := errors.Join(err, err2); err != nil {
@@ -95,13 +100,14 @@ func config(o Options, log *zap.Logger) (*embed.Config, error) {
 	return cfg, nil
 }
 
-// peerTLS goes by the name in a certificate alone: where a peer calls from may be a translated address.
+// peerTLS goes by the name in a certificate alone, both ways: where a peer calls from may be a translated address, and where it is reached is
+// for the list of members to say.
 func peerTLS(t PeerTLS) transport.TLSInfo {
 	if t == (PeerTLS{}) {
 		return transport.TLSInfo{}
 	}
 	return transport.TLSInfo{
 		CertFile: t.Cert, KeyFile: t.Key, TrustedCAFile: t.CA,
-		ClientCertAuth: true, AllowedHostnames: []string{t.Peer}, SkipClientSANVerify: true,
+		ClientCertAuth: true, AllowedHostnames: []string{t.Peer}, ServerName: t.Peer, SkipClientSANVerify: true,
 	}
 }

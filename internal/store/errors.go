@@ -21,6 +21,11 @@ var (
 	ErrUnavailable = errors.New("the store does not answer")
 	ErrInUse       = errors.New("another process uses the data directory")
 	ErrDamaged     = errors.New("the store holds what was never written there")
+	ErrQuorum      = errors.New("too few members of the cluster would be left, or are there, for it to go on")
+	ErrJoining     = errors.New("another member is joining the cluster: one joins at a time")
+	ErrRemoved     = errors.New("this member was removed from its cluster")
+	ErrURL         = errors.New("nobody can be reached at it")
+	ErrForeign     = errors.New("the store belongs to another authority")
 )
 
 // explain makes an error of etcd's ours. ctx is the caller's.
@@ -44,7 +49,7 @@ func (s *Store) explain(ctx context.Context, err error) error {
 
 // isOurs reports whether an error says something of what is stored rather than of how it was asked for.
 func isOurs(err error) bool {
-	for _, ours := range []error{ErrMoved, ErrNotFound, ErrExists, ErrToken, ErrEnrolled, ErrDamaged} {
+	for _, ours := range []error{ErrMoved, ErrNotFound, ErrExists, ErrToken, ErrEnrolled, ErrDamaged, ErrQuorum, ErrJoining, ErrForeign, ErrURL} {
 		if errors.Is(err, ours) {
 			return true
 		}

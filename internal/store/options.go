@@ -16,12 +16,14 @@ import (
 type Options struct {
 	Dir string // of an embedded etcd: its data, in a directory of mode 0700 that belongs to this user
 
-	// An embedded etcd in a cluster. Where InitialCluster is empty it is alone, and nothing listens.
-	Name           string  // of this member
-	PeerURL        string  // where the other members reach it: https://HOST:PORT, or http on the loopback
-	PeerListen     string  // where it listens for them, if not at PeerURL: HOST is an address then
-	InitialCluster string  // every first member, this one too: NAME=URL,NAME=URL
-	PeerTLS        PeerTLS // needed unless PeerURL is on the loopback
+	// An embedded etcd that is, or can become, a member of a cluster. Where PeerURL is empty it is alone, and nothing listens.
+	Name       string  // of this member
+	PeerURL    string  // where the other members reach it: https://HOST:PORT, or http on the loopback
+	PeerListen string  // where it listens for them, if not at PeerURL: HOST is an address then
+	PeerTLS    PeerTLS // needed unless PeerURL is on the loopback
+	// What counts at the first start alone: the directory knows it afterwards.
+	InitialCluster string // every member, this one too: NAME=URL,NAME=URL; "" for a cluster of this one
+	Join           bool   // the cluster is there, and has admitted this member
 
 	Endpoints []string    // of an etcd that is there already: https://HOST:PORT, or http on the loopback
 	TLS       *tls.Config // how to speak to it
@@ -35,7 +37,7 @@ type Options struct {
 type PeerTLS struct {
 	Cert, Key string // of this member, as server and client
 	CA        string // who vouches for members
-	Peer      string // the DNS name that every member's certificate bears and nobody else's: a member may write anything
+	Peer      string // the DNS name that every member's certificate bears and nobody else's: a member may write anything, and answer for any other
 }
 
 const (
@@ -57,9 +59,9 @@ func (o *Options) check() error {
 			}
 		}
 		return nil
-	case (o.Name == "") != (o.InitialCluster == "") || (o.PeerURL == "") != (o.InitialCluster == ""):
-		return errors.New("a member of a cluster needs a name, its own URL, and the initial cluster")
-	case o.InitialCluster == "":
+	case o.PeerURL != "" && o.Name == "" || o.PeerURL == "" && (o.InitialCluster != "" || o.PeerListen != "") || o.Join && o.InitialCluster == "":
+		return errors.New("a member of a cluster needs a name, its own URL, and, where it joins one, all members")
+	case o.PeerURL == "":
 		return nil
 	}
 	t := o.PeerTLS

@@ -2,7 +2,6 @@ package store
 
 import (
 	"context"
-	"errors"
 	"fmt"
 	"time"
 
@@ -21,7 +20,8 @@ type redemption struct {
 
 // Redeem makes a member of whoever shows a token, as m says, and the token worthless: both happen, or neither. However many show it at once,
 // one is served. A token that is unknown, used or expired is ErrToken. One whose identity is a member already is ErrEnrolled, and stays good,
-// unless it was made after that member was revoked or replaces. m is called once at most, and names the identity of the token.
+// unless it was made after that member was revoked or replaces. m is called once at most, and names the identity of the token: where it names
+// another one the token does not serve, and stays good.
 func (s *Store) Redeem(ctx context.Context, hash [32]byte, now time.Time, m func(Token) Member) (Token, error) {
 	r := &redemption{now: now, maker: m, mark: newMark()}
 	err := s.call(ctx, "redeem a token", func(ctx context.Context) error {
@@ -82,7 +82,7 @@ func (r *redemption) take(kv *mvccpb.KeyValue, hash [32]byte) error {
 	}
 	m := r.maker(t.token())
 	if m.Identity != t.Identity || m.Revoked {
-		return errors.New("the member is not the one that the token makes")
+		return fmt.Errorf("%w: it makes %s, which is not wanted here", ErrToken, t.Identity)
 	}
 	r.record = &memberRecord{
 		Version: version, Mark: r.mark, Identity: m.Identity, Fingerprint: m.Fingerprint, PublicKeys: m.PublicKeys, At: m.At.UTC(),

@@ -109,6 +109,26 @@ func (s *Store) putToken(ctx context.Context, r *tokenRecord, lease clientv3.OpO
 	return false, nil
 }
 
+// Token returns the token of a hash, or ErrToken where it would not serve.
+func (s *Store) Token(ctx context.Context, hash [32]byte, now time.Time) (*Token, error) {
+	got, err := s.get(ctx, "look at a token", tokenKey(hash))
+	if err != nil {
+		return nil, err
+	}
+	if len(got.Kvs) == 0 {
+		return nil, ErrToken
+	}
+	r, err := decodeToken(got.Kvs[0].Value)
+	if err != nil {
+		return nil, err
+	}
+	if !now.Before(r.Expires) {
+		return nil, ErrToken
+	}
+	t := r.token()
+	return &t, nil
+}
+
 // Tokens lists the tokens that have been neither used nor revoked, expired ones too for a while.
 func (s *Store) Tokens(ctx context.Context) ([]Token, error) {
 	got, err := s.get(ctx, "list tokens", tokensAt, clientv3.WithPrefix())

@@ -6,7 +6,8 @@
 // left is used, and so is a key that somebody put there himself. Two controllers that start at once have the same.
 //
 // The authority signs no further authority, and nothing but certificates for one end of a TLS connection. Private keys are sealed: they
-// sign, and do not print, marshal or leave the package.
+// sign, and do not print, marshal or leave the package, but in a Bundle: all controllers of a fabric are one authority, so each of them has the same
+// directory. To each other they show a certificate that nobody else gets (Peer).
 package authority
 
 import (

@@ -29,6 +29,7 @@ func TestLayers(t *testing.T) {
 		{"beside the hands", []string{"pin"}, spoken},
 		{"beside the hands", []string{"authority"}, slices.Concat(spoken, []string{"files", "pin"})},
 		{"a hand", []string{"store"}, []string{"key", "diag", "files"}},
+		{"what binds two of them", []string{"backup"}, slices.Concat(spoken, []string{"files", "pin", "authority", "store"})},
 	} {
 		for _, name := range layer.packages {
 			for _, dep := range deps(t, "ropeway/internal/"+name) {

@@ -32,6 +32,12 @@ var calls = map[string][]Role{
 	api.AccessServiceCreateTokenProcedure: admins,
 	api.AccessServiceListTokensProcedure:  admins,
 	api.AccessServiceRevokeTokenProcedure: admins,
+
+	api.ClusterServiceJoinProcedure:             anybody, // the token says who may
+	api.ClusterServiceListControllersProcedure:  readers,
+	api.ClusterServiceGetControllerProcedure:    readers,
+	api.ClusterServiceRemoveControllerProcedure: admins,
+	api.ClusterServiceBackupProcedure:           admins,
 }
 
 // May reports whether somebody may call a procedure, named as the path of its request: "/ropeway.v1.FabricService/Apply". Any other

@@ -21,6 +21,12 @@ func may(service, method string, r Role) bool {
 		return r == Gateway
 	case service == "AccessService":
 		return r == Admin
+	case service == "ClusterService" && method == "Join":
+		return true
+	case service == "ClusterService" && (method == "RemoveController" || method == "Backup"):
+		return r == Admin
+	case service == "ClusterService":
+		return r == Viewer || r == Operator || r == Admin
 	case service == "FabricService" && method == "Apply":
 		return r == Operator || r == Admin
 	case service == "FabricService":
@@ -45,7 +51,7 @@ func TestEveryProcedureAndRole(t *testing.T) {
 		}
 		service, method, _ := strings.Cut(strings.TrimPrefix(path, "/ropeway.v1."), "/")
 		for who, id := range callers {
-			want := may(service, method, id.Role) && (id.Valid() || method == "Enroll")
+			want := may(service, method, id.Role) && (id.Valid() || method == "Enroll" || method == "Join")
 			if got := May(path, id); got != want {
 				t.Errorf("%s may call %s: %t, want %t", who, path, got, want)
 			}

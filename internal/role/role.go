@@ -40,7 +40,7 @@ type Identity struct {
 	Name string
 }
 
-// Parse reads whom an admin can make: "ROLE/NAME", where NAME is a DNS label. It refuses controllers, which nobody enrolls.
+// Parse reads who can have a certificate of a client: "ROLE/NAME", where NAME is a DNS label. It refuses controllers, which nobody enrolls.
 func Parse(s string) (Identity, error) {
 	id, err := parse(s)
 	if err == nil && id.Role == Controller {
@@ -48,6 +48,10 @@ func Parse(s string) (Identity, error) {
 	}
 	return id, err
 }
+
+// ParseToken reads whom a token can be for: whom Parse reads, or a controller ("controller/NAME"), which gets no certificate for it but the authority
+// itself.
+func ParseToken(s string) (Identity, error) { return parse(s) }
 
 // FromURI reads what URI returned, for every role.
 func FromURI(uri string) (Identity, error) {

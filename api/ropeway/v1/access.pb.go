@@ -25,7 +25,7 @@ const (
 
 type CreateTokenRequest struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
-	// For whom: "gateway/use1-a", "viewer/NAME", "operator/NAME" or "admin/NAME".
+	// For whom: "gateway/use1-a", "viewer/NAME", "operator/NAME", "admin/NAME", or "controller/NAME" for ClusterService.Join.
 	Identity string `protobuf:"bytes,1,opt,name=identity,proto3" json:"identity,omitempty"`
 	// How long it serves: a minute to a week. Absent: an hour.
 	Ttl *durationpb.Duration `protobuf:"bytes,2,opt,name=ttl,proto3" json:"ttl,omitempty"`

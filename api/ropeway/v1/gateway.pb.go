@@ -25,7 +25,9 @@ const (
 type WatchRequest struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
 	// The epoch of the grant that the gateway holds; 0 for none. It is not sent again.
-	Epoch         uint64 `protobuf:"varint,1,opt,name=epoch,proto3" json:"epoch,omitempty"`
+	Epoch uint64 `protobuf:"varint,1,opt,name=epoch,proto3" json:"epoch,omitempty"`
+	// That grant itself, where the controller asked for it: see WatchResponse.behind.
+	Held          *SignedGrant `protobuf:"bytes,40,opt,name=held,proto3" json:"held,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -67,10 +69,20 @@ func (x *WatchRequest) GetEpoch() uint64 {
 	return 0
 }
 
+func (x *WatchRequest) GetHeld() *SignedGrant {
+	if x != nil {
+		return x.Held
+	}
+	return nil
+}
+
 type WatchResponse struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
 	// Empty in a message that only says that the controller is there: it sends one every few seconds.
-	Grant         *SignedGrant `protobuf:"bytes,1,opt,name=grant,proto3" json:"grant,omitempty"`
+	Grant *SignedGrant `protobuf:"bytes,1,opt,name=grant,proto3" json:"grant,omitempty"`
+	// The fabric's newest revision is older than what the gateway says it holds: the fabric was restored from a backup. The gateway should come again
+	// and show its grant; as it is signed, the controller believes it, and numbers on past it.
+	Behind        bool `protobuf:"varint,40,opt,name=behind,proto3" json:"behind,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -110,6 +122,13 @@ func (x *WatchResponse) GetGrant() *SignedGrant {
 		return x.Grant
 	}
 	return nil
+}
+
+func (x *WatchResponse) GetBehind() bool {
+	if x != nil {
+		return x.Behind
+	}
+	return false
 }
 
 // A plan, signed by the authority.
@@ -359,11 +378,13 @@ var File_ropeway_v1_gateway_proto protoreflect.FileDescriptor
 const file_ropeway_v1_gateway_proto_rawDesc = "" +
 	"\n" +
 	"\x18ropeway/v1/gateway.proto\x12\n" +
-	"ropeway.v1\x1a\x1fgoogle/protobuf/timestamp.proto\"$\n" +
+	"ropeway.v1\x1a\x1fgoogle/protobuf/timestamp.proto\"Q\n" +
 	"\fWatchRequest\x12\x14\n" +
-	"\x05epoch\x18\x01 \x01(\x04R\x05epoch\">\n" +
+	"\x05epoch\x18\x01 \x01(\x04R\x05epoch\x12+\n" +
+	"\x04held\x18( \x01(\v2\x17.ropeway.v1.SignedGrantR\x04held\"V\n" +
 	"\rWatchResponse\x12-\n" +
-	"\x05grant\x18\x01 \x01(\v2\x17.ropeway.v1.SignedGrantR\x05grant\"A\n" +
+	"\x05grant\x18\x01 \x01(\v2\x17.ropeway.v1.SignedGrantR\x05grant\x12\x16\n" +
+	"\x06behind\x18( \x01(\bR\x06behind\"A\n" +
 	"\vSignedGrant\x12\x14\n" +
 	"\x05grant\x18\x01 \x01(\fR\x05grant\x12\x1c\n" +
 	"\tsignature\x18\x02 \x01(\fR\tsignature\"c\n" +
@@ -407,17 +428,18 @@ var file_ropeway_v1_gateway_proto_goTypes = []any{
 	(*timestamppb.Timestamp)(nil), // 6: google.protobuf.Timestamp
 }
 var file_ropeway_v1_gateway_proto_depIdxs = []int32{
-	2, // 0: ropeway.v1.WatchResponse.grant:type_name -> ropeway.v1.SignedGrant
-	6, // 1: ropeway.v1.ReportRequest.at:type_name -> google.protobuf.Timestamp
-	0, // 2: ropeway.v1.GatewayService.Watch:input_type -> ropeway.v1.WatchRequest
-	4, // 3: ropeway.v1.GatewayService.Report:input_type -> ropeway.v1.ReportRequest
-	1, // 4: ropeway.v1.GatewayService.Watch:output_type -> ropeway.v1.WatchResponse
-	5, // 5: ropeway.v1.GatewayService.Report:output_type -> ropeway.v1.ReportResponse
-	4, // [4:6] is the sub-list for method output_type
-	2, // [2:4] is the sub-list for method input_type
-	2, // [2:2] is the sub-list for extension type_name
-	2, // [2:2] is the sub-list for extension extendee
-	0, // [0:2] is the sub-list for field type_name
+	2, // 0: ropeway.v1.WatchRequest.held:type_name -> ropeway.v1.SignedGrant
+	2, // 1: ropeway.v1.WatchResponse.grant:type_name -> ropeway.v1.SignedGrant
+	6, // 2: ropeway.v1.ReportRequest.at:type_name -> google.protobuf.Timestamp
+	0, // 3: ropeway.v1.GatewayService.Watch:input_type -> ropeway.v1.WatchRequest
+	4, // 4: ropeway.v1.GatewayService.Report:input_type -> ropeway.v1.ReportRequest
+	1, // 5: ropeway.v1.GatewayService.Watch:output_type -> ropeway.v1.WatchResponse
+	5, // 6: ropeway.v1.GatewayService.Report:output_type -> ropeway.v1.ReportResponse
+	5, // [5:7] is the sub-list for method output_type
+	3, // [3:5] is the sub-list for method input_type
+	3, // [3:3] is the sub-list for extension type_name
+	3, // [3:3] is the sub-list for extension extendee
+	0, // [0:3] is the sub-list for field type_name
 }
 
 func init() { file_ropeway_v1_gateway_proto_init() }

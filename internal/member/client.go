@@ -3,6 +3,7 @@ package member
 import (
 	"context"
 	"crypto/tls"
+	"net"
 	"net/http"
 	"net/url"
 	"time"
@@ -25,7 +26,7 @@ func (m *Member) stranger(server string) (*http.Client, error) { return m.client
 
 // How long a controller may take. There is no bound for a whole answer: watching has no end.
 const (
-	dialTimeout   = 5 * time.Second
+	dialTimeout   = 5 * time.Second // to connect, and again for TLS
 	headerTimeout = 2 * time.Minute // the proof of a large fabric takes its time
 	pingAfter     = 15 * time.Second
 	pingTimeout   = 10 * time.Second
@@ -38,11 +39,12 @@ func (m *Member) client(server string, certificate func() (*tls.Certificate, err
 	}
 	who := pin.Client{Pin: [32]byte(m.Pin), Host: u.Hostname(), Certificate: certificate}
 	transport := &http.Transport{
+		DialContext:     (&net.Dialer{Timeout: dialTimeout}).DialContext,
 		TLSClientConfig: who.TLS(), TLSHandshakeTimeout: dialTimeout, ResponseHeaderTimeout: headerTimeout,
 		ForceAttemptHTTP2: true, HTTP2: &http.HTTP2Config{SendPingTimeout: pingAfter, PingTimeout: pingTimeout},
 	}
 	return &http.Client{
-		Transport:     transport,
+		Transport:     &learner{transport, m, server},
 		CheckRedirect: func(*http.Request, []*http.Request) error { return http.ErrUseLastResponse }, // a controller sends nobody elsewhere
 	}, nil
 }

@@ -44,7 +44,11 @@ func Enroll(ctx context.Context, path, server string, t token.Token, publicKeys 
 	if err := m.check(); err != nil {
 		return nil, fmt.Errorf("enroll: the controller's answer: %w", err)
 	}
-	return m, m.save(path)
+	if err := m.save(path); err != nil {
+		return nil, err
+	}
+	m.book = &book{path: path}
+	return m, nil
 }
 
 // Renew brings a fresh certificate for the same key, and writes it.

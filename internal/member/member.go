@@ -29,11 +29,13 @@ type Member struct {
 	Version   string            `json:"version"` // "ropeway/v1"
 	Identity  string            `json:"identity"`
 	Fabric    string            `json:"fabric"`
-	Servers   []string          `json:"servers"`   // https://host:port
+	Servers   []string          `json:"servers"`   // https://host:port, the one that answered last first
 	Pin       []byte            `json:"pin"`       // SHA-256 of the public key of the controller's authority
 	Authority ed25519.PublicKey `json:"authority"` // who signs plans
 	Chain     [][]byte          `json:"chain"`     // the certificate, then those of its issuers, in DER
 	Key       []byte            `json:"key"`       // PKCS #8; the file is 0600
+
+	book *book // where it is kept; nil before it was
 }
 
 const version = "ropeway/v1"
@@ -66,6 +68,7 @@ func Load(path string) (*Member, error) {
 	if err := m.check(); err != nil {
 		return nil, fmt.Errorf("read %s: %w", path, err)
 	}
+	m.book = &book{path: path}
 	return m, nil
 }
 

@@ -86,5 +86,6 @@ func loadMember(cmd *cobra.Command) (*member.Member, error) {
 	if err != nil {
 		return nil, unreadable("membership", err)
 	}
+	m.Settle(cmd.Context())
 	return m, m.Refresh(cmd.Context(), path)
 }

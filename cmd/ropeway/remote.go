@@ -8,6 +8,7 @@ import (
 	"github.com/spf13/cobra"
 
 	"ropeway/api/ropeway/v1/ropewayv1connect"
+	"ropeway/internal/member"
 )
 
 // A remote is a controller that this user belongs to.
@@ -16,6 +17,9 @@ type remote struct {
 	http   *http.Client
 	fabric ropewayv1connect.FabricServiceClient
 	access ropewayv1connect.AccessServiceClient
+
+	cluster ropewayv1connect.ClusterServiceClient
+	member  *member.Member // who speaks
 }
 
 func connectTo(cmd *cobra.Command) (*remote, error) {
@@ -28,7 +32,10 @@ func connectTo(cmd *cobra.Command) (*remote, error) {
 	if err != nil {
 		return nil, err
 	}
-	return &remote{server, client, ropewayv1connect.NewFabricServiceClient(client, server), ropewayv1connect.NewAccessServiceClient(client, server)}, nil
+	return &remote{
+		server: server, http: client, member: m, fabric: ropewayv1connect.NewFabricServiceClient(client, server),
+		access: ropewayv1connect.NewAccessServiceClient(client, server), cluster: ropewayv1connect.NewClusterServiceClient(client, server),
+	}, nil
 }
 
 // talk connects, and explains what the conversation came to.

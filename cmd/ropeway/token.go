@@ -22,19 +22,22 @@ func newTokenCommand() *cobra.Command {
 func newTokenCreateCommand() *cobra.Command {
 	var ttl time.Duration
 	var replace bool
-	who := map[string]*string{"gateway": new(string), "viewer": new(string), "operator": new(string), "admin": new(string)}
+	who := map[string]*string{}
 	cmd := &cobra.Command{
 		Use:   "create --gateway NAME",
 		Short: "Make a token that serves once",
 		Long: `Create prints a token that makes the one who redeems it the gateway, or the person of a role, that you name: a gateway with
-"ropeway-gateway enroll", a person with "ropeway login". It serves once, and is shown once.`,
+"ropeway-gateway enroll", a person with "ropeway login". It serves once, and is shown once.
+
+With --controller, whoever redeems it ("ropewayd serve --join") becomes a controller and gets the keys of the fabric's authority: hand it to nobody else.`,
 		Args: cobra.NoArgs,
 	}
-	for _, role := range []string{"gateway", "viewer", "operator", "admin"} {
-		cmd.Flags().StringVar(who[role], role, "", "for the "+role+" of this name")
+	roles := []string{"gateway", "viewer", "operator", "admin", "controller"}
+	for _, role := range roles {
+		who[role] = cmd.Flags().String(role, "", "for the "+role+" of this name")
 	}
-	cmd.MarkFlagsOneRequired("gateway", "viewer", "operator", "admin")
-	cmd.MarkFlagsMutuallyExclusive("gateway", "viewer", "operator", "admin")
+	cmd.MarkFlagsOneRequired(roles...)
+	cmd.MarkFlagsMutuallyExclusive(roles...)
 	cmd.Flags().BoolVar(&replace, "replace", false, "let it take the place of the one who is that already: a machine that was replaced")
 	cmd.Flags().DurationVar(&ttl, "ttl", time.Hour, "how long it serves: 1m to 168h")
 	cmd.RunE = func(cmd *cobra.Command, _ []string) error {

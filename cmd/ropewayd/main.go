@@ -15,6 +15,7 @@ import (
 
 	"ropeway/internal/diag"
 	"ropeway/internal/logs"
+	"ropeway/internal/store"
 )
 
 func main() { os.Exit(run()) }
@@ -31,6 +32,7 @@ func run() int {
 
 // coded gives an error a code where it has none.
 func coded(err error) error {
+	err = store.Explained(err)
 	var p diag.Problem
 	if errors.As(err, &p) {
 		return err
@@ -48,7 +50,10 @@ func newRootCommand() *cobra.Command {
 		Short: "Keep a fabric, and hand every gateway its plan",
 		Long: `ropewayd is the controller of a fabric. It takes changes from people ("ropeway apply"), proves them, remembers them in a store of its own, and
 hands every gateway that is enrolled its plan. No packet waits for it: gateways go on without a controller, for any length of time.`,
-		Example: `  ropewayd serve --data /var/lib/ropewayd --fabric shop   # under systemd, usually; the first start says how to log in`,
+		Example: `  ropewayd serve --data /var/lib/ropewayd --fabric shop   # under systemd, usually; the first start says how to log in
+  ropewayd serve --data /var/lib/ropewayd --fabric shop --controller euw1 --peer-url https://10.20.0.5:2380 \
+    --join https://ctl.example.net:8443 --token -           # one more controller of the same fabric
+  ropewayd restore shop.backup --data /var/lib/ropewayd --fabric shop --key backup.key`,
 
 		SilenceUsage: true, SilenceErrors: true,
 		Args: cobra.NoArgs,
@@ -57,6 +62,6 @@ hands every gateway that is enrolled its plan. No packet waits for it: gateways 
 	root.SetFlagErrorFunc(func(cmd *cobra.Command, err error) error {
 		return problem("RW6001", err.Error(), cmd.CommandPath()+" --help lists the flags")
 	})
-	root.AddCommand(newServeCommand(), newVersionCommand())
+	root.AddCommand(newServeCommand(), newAuthorityCommand(), newRestoreCommand(), newBackupKeyCommand(), newVersionCommand())
 	return root
 }

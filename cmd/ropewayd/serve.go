@@ -12,10 +12,12 @@ import (
 	"time"
 
 	"github.com/spf13/cobra"
+	"golang.org/x/sync/errgroup"
 
 	"ropeway/internal/authority"
 	"ropeway/internal/controller"
 	"ropeway/internal/fabric"
+	"ropeway/internal/files"
 	"ropeway/internal/logs"
 	"ropeway/internal/role"
 	"ropeway/internal/store"
@@ -25,6 +27,10 @@ import (
 type serving struct {
 	data, fabric, listen, logFormat string
 	names                           []string
+	controller, url                 string
+	recipients                      []string
+	cluster                         clustering
+	in                              io.Reader
 }
 
 func newServeCommand() *cobra.Command {
@@ -33,7 +39,10 @@ func newServeCommand() *cobra.Command {
 		Use:   "serve --data DIR --fabric NAME",
 		Short: "Serve gateways and people",
 		Long: `Serve keeps one fabric in one directory, with everything that takes: a store, a certificate authority, and the key that signs plans. The
-directory is made on the first start, which prints how its owner logs in: with a token that serves once.`,
+directory is made on the first start, which prints how its owner logs in: with a token that serves once.
+
+Several controllers can keep one fabric. With --peer-url others can join this one; with --join this one joins another, which needs a token of "ropeway
+token create --controller NAME". --initial-cluster makes several at once, and --etcd-endpoints keeps the fabric in an etcd that is there already.`,
 		Args: cobra.NoArgs,
 	}
 	flags := cmd.Flags()
@@ -41,12 +50,20 @@ directory is made on the first start, which prints how its owner logs in: with a
 	flags.StringVar(&s.fabric, "fabric", "", "name of the fabric, as in its file")
 	flags.StringVar(&s.listen, "listen", ":8443", "where gateways and people connect")
 	flags.StringSliceVar(&s.names, "name", nil, "a name or address that they connect to; for its certificate (default: this machine's name and localhost)")
+	flags.StringVar(&s.controller, "controller", "first", "name of this controller among others, a DNS label")
+	flags.StringVar(&s.url, "url", "", "what gateways and people are told of where this controller is (default: https:// and the first --name, with the port of --listen)")
+	flags.StringSliceVar(&s.recipients, "backup-recipient", nil, "who can read backups: the public half of a key of ropewayd backup-key, age1…")
 	flags.StringVar(&s.logFormat, "log-format", string(logs.Text), "format of the log: text or json")
+	s.cluster.flags(flags)
 	_ = cmd.MarkFlagDirname("data")
 	cmd.RunE = func(cmd *cobra.Command, _ []string) error {
-		if s.data == "" || !fabric.ValidName(s.fabric) {
-			return problem("RW6001", "serve needs a directory, and the fabric's name, which is a DNS label", "usage: "+cmd.UseLine())
+		if s.data == "" || !fabric.ValidName(s.fabric) || !fabric.ValidName(s.controller) {
+			return problem("RW6001", "serve needs a directory, and the names of the fabric and of the controller, which are DNS labels", "usage: "+cmd.UseLine())
 		}
+		if err := s.cluster.check(s.controller); err != nil {
+			return err
+		}
+		s.in = cmd.InOrStdin()
 		return s.run(cmd.Context(), cmd.OutOrStdout(), cmd.ErrOrStderr())
 	}
 	return cmd
@@ -57,25 +74,56 @@ func (s *serving) run(ctx context.Context, out, errOut io.Writer) (err error) {
 	if err != nil {
 		return problem("RW6001", err.Error(), "ropewayd serve --help lists the flags")
 	}
+	opts := controller.Options{Fabric: s.fabric, Listen: s.listen, Name: s.controller, Log: log, PeerURL: s.cluster.peerURL}
+	if err := s.address(&opts); err != nil {
+		return err
+	}
+	if opts.Recipients, err = recipients(s.recipients); err != nil {
+		return err
+	}
+	if err := files.SecretDir(s.data); err != nil {
+		return problem("RW7103", err.Error(), "check its owner, mode and file system")
+	}
+	h, err := s.open(ctx, opts.URL, log)
+	if err != nil {
+		return err
+	}
+	defer func() { err = errors.Join(err, h.store.Close()) }()
+	opts.Store, opts.Authority = h.store, h.authority
+	opts.Bundle = func() (authority.Bundle, error) { return authority.Pack(s.path(authorityDir)) }
+	c := controller.New(opts)
+	if err := s.welcome(ctx, c, h.store, out); err != nil {
+		return err
+	}
+	group, ctx := errgroup.WithContext(ctx)
+	group.Go(func() error { return c.Run(ctx) })
+	group.Go(func() error {
+		h.peer.Keep(ctx, h.authority, time.Now, func(err error) { log.Error("the certificate among controllers was not renewed", "error", err) })
+		return nil
+	})
+	return group.Wait()
+}
+
+// path returns a place in the data directory.
+func (s *serving) path(name string) string { return filepath.Join(s.data, name) }
+
+// address works out where the controller is reached.
+func (s *serving) address(opts *controller.Options) (err error) {
 	if len(s.names) == 0 {
 		if s.names, err = usualNames(); err != nil {
 			return err
 		}
 	}
-	ca, err := authority.Open(filepath.Join(s.data, "authority"), s.fabric, time.Now())
+	opts.At = hosts(s.names)
+	_, port, err := net.SplitHostPort(s.listen)
 	if err != nil {
-		return err
+		return problem("RW6001", "--listen: "+err.Error(), "name it as :8443 or 192.0.2.1:8443")
 	}
-	st, err := store.Open(ctx, store.Options{Dir: filepath.Join(s.data, "store"), Log: log})
-	if err != nil {
-		return err
+	if opts.URL = s.url; s.url == "" {
+		opts.URL = "https://" + net.JoinHostPort(s.names[0], port)
 	}
-	defer func() { err = errors.Join(err, st.Close()) }()
-	c := controller.New(controller.Options{Fabric: s.fabric, Listen: s.listen, Name: "first", At: hosts(s.names), Store: st, Authority: ca, Log: log})
-	if err := s.welcome(ctx, c, st, out); err != nil {
-		return err
-	}
-	return c.Run(ctx)
+	s.url = opts.URL
+	return nil
 }
 
 // firstTTL is how long the token of the first administrator serves.
@@ -91,12 +139,8 @@ func (s *serving) welcome(ctx context.Context, c *controller.Controller, st *sto
 	if err != nil {
 		return err
 	}
-	_, port, err := net.SplitHostPort(s.listen)
-	if err != nil {
-		return problem("RW6001", "--listen: "+err.Error(), "name it as :8443 or 192.0.2.1:8443")
-	}
-	_, err = fmt.Fprintf(out, "Nobody can log in yet. This token makes whoever has it the first administrator, once, until %s:\n\n  ropeway login https://%s --token %s\n\n",
-		expires.Format(time.RFC3339), net.JoinHostPort(s.names[0], port), t.Reveal())
+	_, err = fmt.Fprintf(out, "Nobody can log in yet. This token makes whoever has it the first administrator, once, until %s:\n\n  ropeway login %s --token %s\n\n",
+		expires.Format(time.RFC3339), s.url, t.Reveal())
 	return err
 }
 

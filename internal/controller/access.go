@@ -27,7 +27,7 @@ const (
 
 // CreateToken implements ropewayv1connect.AccessServiceHandler.
 func (s accessService) CreateToken(ctx context.Context, req *ropewayv1.CreateTokenRequest) (*ropewayv1.CreateTokenResponse, error) {
-	id, err := role.Parse(req.Identity)
+	id, err := role.ParseToken(req.Identity)
 	if err != nil {
 		return nil, connect.NewError(connect.CodeInvalidArgument, err)
 	}

@@ -5,8 +5,10 @@ import (
 	"fmt"
 	"log/slog"
 	"sync"
+	"sync/atomic"
 	"time"
 
+	"filippo.io/age"
 	"golang.org/x/sync/errgroup"
 
 	"ropeway/internal/authority"
@@ -23,6 +25,12 @@ type Options struct {
 	Authority *authority.Authority
 	Log       *slog.Logger
 	Now       func() time.Time // nil: time.Now
+
+	// What concerns several controllers, and backups.
+	URL        string                           // where clients reach this one, https://HOST:PORT; "": it is not announced
+	PeerURL    string                           // where other controllers reach its embedded store; "": nowhere, so none can join
+	Bundle     func() (authority.Bundle, error) // the authority as another controller or a backup gets it
+	Recipients []age.Recipient                  // who can read backups
 }
 
 // A Controller serves one store. Make it with New.
@@ -31,6 +39,10 @@ type Controller struct {
 	log    *slog.Logger
 	desk   *desk
 	outbox *outbox
+
+	addresses addressBook
+	started   time.Time
+	latest    atomic.Uint64 // the newest revision that was handed out
 
 	mu       sync.Mutex
 	reported map[string]report // by gateway
@@ -42,7 +54,7 @@ func New(opts Options) *Controller {
 		opts.Now = time.Now
 	}
 	return &Controller{
-		opts: opts, log: opts.Log, desk: &desk{fabric: opts.Fabric, store: opts.Store}, outbox: newOutbox(), reported: map[string]report{},
+		opts: opts, log: opts.Log, started: opts.Now(), desk: &desk{fabric: opts.Fabric, store: opts.Store}, outbox: newOutbox(), reported: map[string]report{},
 	}
 }
 
@@ -51,6 +63,9 @@ func (c *Controller) Run(ctx context.Context) error {
 	group, ctx := errgroup.WithContext(ctx)
 	group.Go(func() error { return c.serve(ctx) })
 	group.Go(func() error { return c.follow(ctx) })
+	group.Go(func() error { return c.announce(ctx) })
+	group.Go(func() error { return c.keepHouse(ctx) })
+	group.Go(func() error { return c.guard(ctx) })
 	return group.Wait()
 }
 
@@ -70,6 +85,7 @@ func (c *Controller) follow(ctx context.Context) error {
 		c.outbox.put(c.parcels(last, now))
 		c.log.Info("handing out", "revision", now.number)
 		last = now
+		c.latest.Store(now.number)
 	}
 	if ctx.Err() == nil {
 		return fmt.Errorf("the store no longer tells of revisions")

@@ -5,6 +5,7 @@ import (
 	"crypto/sha256"
 	"crypto/x509"
 	"errors"
+	"strings"
 	"time"
 
 	"connectrpc.com/connect"
@@ -41,6 +42,9 @@ func (s enrollmentService) Enroll(ctx context.Context, req *ropewayv1.EnrollRequ
 	}
 	now := s.opts.Now()
 	redeemed, err := s.opts.Store.Redeem(ctx, t.Hash(), now, func(t store.Token) store.Member {
+		if strings.HasPrefix(t.Identity, controllerPrefix) { // its token is for Join
+			return store.Member{}
+		}
 		return store.Member{Identity: t.Identity, Fingerprint: fingerprint, PublicKeys: req.PublicKeys, At: now}
 	})
 	if err != nil {

@@ -27,6 +27,9 @@ func (s gatewayService) Watch(ctx context.Context, req *ropewayv1.WatchRequest, 
 	tick := time.NewTicker(heartbeat)
 	defer tick.Stop()
 	held := req.Epoch
+	if err := s.surpass(ctx, name, req, stream); err != nil {
+		return err
+	}
 	for {
 		parcel, changed := s.outbox.look(name)
 		if parcel != nil && parcel.epoch > held {

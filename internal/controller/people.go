@@ -139,12 +139,11 @@ func fileName(name string) string {
 func asked(err error) error {
 	var p diag.Problem
 	var list diag.List
+	err = store.Explained(err)
 	code := connect.CodeInternal
 	switch {
-	case errors.As(err, &p) && p.Code == codeMoved:
-		code = connect.CodeAborted
-	case errors.As(err, &p), errors.As(err, &list):
-		code = connect.CodeFailedPrecondition
+	case errors.Is(err, errToken):
+		code = connect.CodePermissionDenied
 	case errors.Is(err, store.ErrNotFound):
 		code = connect.CodeNotFound
 	case errors.Is(err, store.ErrEnrolled), errors.Is(err, store.ErrExists):
@@ -155,6 +154,10 @@ func asked(err error) error {
 		code = connect.CodeResourceExhausted
 	case errors.Is(err, store.ErrUnavailable):
 		code = connect.CodeUnavailable
+	case errors.As(err, &p) && p.Code == codeMoved:
+		code = connect.CodeAborted
+	case errors.As(err, &p), errors.As(err, &list):
+		code = connect.CodeFailedPrecondition
 	}
 	return connect.NewError(code, err)
 }

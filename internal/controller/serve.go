@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"net"
 	"net/http"
+	"sync"
 	"time"
 
 	"connectrpc.com/connect"
@@ -65,11 +66,12 @@ func (c *Controller) serve(ctx context.Context) error {
 // handler is every service behind the one door where it is asked who comes and whether they may.
 func (c *Controller) handler() http.Handler {
 	mux := http.NewServeMux()
-	limit := connect.WithReadMaxBytes(mostMessage)
+	limit := connect.WithHandlerOptions(connect.WithReadMaxBytes(mostMessage), connect.WithInterceptors(c.addresses.tell()))
 	mux.Handle(ropewayv1connect.NewEnrollmentServiceHandler(enrollmentService{c}, limit))
 	mux.Handle(ropewayv1connect.NewGatewayServiceHandler(gatewayService{c}, limit))
 	mux.Handle(ropewayv1connect.NewFabricServiceHandler(fabricService{c}, limit))
 	mux.Handle(ropewayv1connect.NewAccessServiceHandler(accessService{c}, limit))
+	mux.Handle(ropewayv1connect.NewClusterServiceHandler(clusterService{c, &sync.Mutex{}}, limit))
 	return c.door(mux)
 }
 
@@ -78,7 +80,7 @@ func (c *Controller) door(next http.Handler) http.Handler {
 	refuse := connect.NewErrorWriter()
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		if r.Method == http.MethodGet && r.URL.Path == "/healthz" {
-			_, _ = w.Write([]byte("alive\n"))
+			c.alive(w, r)
 			return
 		}
 		who, err := c.whoCalls(r)

@@ -64,6 +64,7 @@ type Courier struct {
 	mu       sync.Mutex // guards what follows: the one who brings writes it, the one who reports reads it
 	held     grant.Verifier
 	revision string // of the plan that was brought last
+	show     bool   // a controller asked for the grant that is held; only the one who brings looks at it
 	applied  uint64 // the highest epoch that the machine was made to be
 }
 
@@ -108,8 +109,9 @@ func (c *Courier) remember() error {
 // Run brings plans until ctx ends. That no controller is there is no reason to end.
 func (c *Courier) Run(ctx context.Context) {
 	rest := restMin
-	for turn := 0; ctx.Err() == nil; turn++ {
-		server := c.member.Servers[turn%len(c.member.Servers)]
+	server := ""
+	for ctx.Err() == nil {
+		server = c.member.Next(server)
 		heard, err := c.attend(ctx, server)
 		if ctx.Err() != nil {
 			return
@@ -148,7 +150,7 @@ func (c *Courier) attend(ctx context.Context, server string) (heard bool, err er
 func (c *Courier) watch(ctx context.Context, client ropewayv1connect.GatewayServiceClient, heard *bool) error {
 	ctx, cancel := context.WithCancelCause(ctx)
 	defer cancel(nil)
-	stream, err := client.Watch(ctx, &ropewayv1.WatchRequest{Epoch: c.epoch()})
+	stream, err := client.Watch(ctx, c.hello())
 	if err != nil {
 		return err
 	}
@@ -158,6 +160,10 @@ func (c *Courier) watch(ctx context.Context, client ropewayv1connect.GatewayServ
 	for stream.Receive() {
 		*heard = true
 		quiet.Reset(silence)
+		if stream.Msg().GetBehind() {
+			c.show = true
+			return errBehind
+		}
 		if signed := stream.Msg().GetGrant(); signed != nil {
 			if err := c.take(signed); err != nil {
 				c.log.Error("a grant is not followed", "error", err)
@@ -178,6 +184,7 @@ var (
 	errSilent = errors.New("the controller says nothing any more")
 	errAging  = errors.New("it is time for another certificate")
 	errEnded  = errors.New("the controller ended the conversation")
+	errBehind = errors.New("the controller knows of less than was followed; it shall see the grant")
 )
 
 func (c *Courier) epoch() uint64 {

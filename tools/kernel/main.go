@@ -1,8 +1,9 @@
 // Command kernel runs the tests of a package in a virtual machine with a kernel that has WireGuard, for machines whose kernel has not:
 //
 //	go run ./tools/kernel ./internal/wireguard [-test.run PATTERN …]
+//	go run ./tools/kernel -with sh,ip,nft,wg -gateway ./e2e/agent [-test.run PATTERN …]
 //
-// It wants a kernel of the distribution with its modules (Debian: linux-image-amd64), qemu-system-x86_64, modprobe and xz. The machine has no disk and no network: the
+// With -with the machine has those programs of this one, and with -gateway the agent, which tests find by ROPEWAY_TEST_GATEWAY. It wants a kernel of the distribution with its modules (Debian: linux-image-amd64), qemu-system-x86_64, modprobe and xz. The machine has no disk and no network: the
 // test binary and this program, which is its init, come in the initial RAM disk. The CPU is emulated, so that times mean nothing.
 package main
 
@@ -10,6 +11,7 @@ import (
 	"bufio"
 	"bytes"
 	"errors"
+	"flag"
 	"fmt"
 	"io"
 	"os"
@@ -29,18 +31,35 @@ func main() {
 		inside()
 		return
 	}
-	if len(os.Args) < 2 {
-		fmt.Fprintln(os.Stderr, "usage: kernel PACKAGE [-test.FLAG …]")
+	var w wish
+	flags := flag.NewFlagSet("kernel", flag.ExitOnError)
+	with := flags.String("with", "", "programs of this machine, with commas between them")
+	flags.BoolVar(&w.gateway, "gateway", false, "build the agent too")
+	_ = flags.Parse(os.Args[1:])
+	if flags.NArg() == 0 {
+		fmt.Fprintln(os.Stderr, "usage: kernel [-with PROGRAM,…] [-gateway] PACKAGE [-test.FLAG …]")
 		os.Exit(2)
 	}
-	if err := outside(os.Args[1], os.Args[2:]); err != nil {
+	if *with != "" {
+		w.programs = strings.Split(*with, ",")
+	}
+	w.pkg, w.args = flags.Arg(0), flags.Args()[1:]
+	if err := outside(w); err != nil {
 		fmt.Fprintln(os.Stderr, "kernel:", err)
 		os.Exit(1)
 	}
 }
 
+// A wish is what the machine shall run.
+type wish struct {
+	pkg      string
+	args     []string // of the tests
+	programs []string
+	gateway  bool
+}
+
 // outside makes the RAM disk, runs the machine and prints what it says.
-func outside(pkg string, args []string) error {
+func outside(w wish) error {
 	dir, err := os.MkdirTemp("", "ropeway-kernel-")
 	if err != nil {
 		return err
@@ -50,7 +69,7 @@ func outside(pkg string, args []string) error {
 	if err != nil {
 		return err
 	}
-	disk, err := ramDisk(dir, version, pkg, args)
+	disk, err := ramDisk(dir, version, w)
 	if err != nil {
 		return err
 	}
@@ -58,7 +77,7 @@ func outside(pkg string, args []string) error {
 	if err := os.WriteFile(image, disk, 0o600); err != nil {
 		return err
 	}
-	cmd := exec.Command("qemu-system-x86_64", "-accel", "tcg,thread=multi", "-cpu", "max", "-smp", "2", "-m", "1024",
+	cmd := exec.Command("qemu-system-x86_64", "-accel", "tcg,thread=multi", "-cpu", "max", "-smp", "2", "-m", "2048",
 		"-nodefaults", "-no-user-config", "-display", "none", "-no-reboot", "-net", "none", "-serial", "stdio",
 		"-kernel", "/boot/vmlinuz-"+version, "-initrd", image,
 		"-append", "console=ttyS0 panic=-1 quiet mitigations=off rcupdate.rcu_expedited=1")
@@ -103,15 +122,19 @@ func kernel() (string, error) {
 }
 
 // ramDisk returns a cpio archive of what the machine runs.
-func ramDisk(dir, version, pkg string, args []string) ([]byte, error) {
-	var a archive
+func ramDisk(dir, version string, w wish) ([]byte, error) {
+	a := archive{made: map[string]bool{}}
 	for _, d := range []string{"proc", "sys", "dev", "tmp", "run", "var", "modules"} {
-		a.add(d, unix.S_IFDIR|0o755, nil)
+		a.directory(d)
 	}
-	for name, build := range map[string][]string{
+	builds := map[string][]string{
 		"init":  {"build", "-o", filepath.Join(dir, "init"), "ropeway/tools/kernel"},
-		"tests": {"test", "-c", "-o", filepath.Join(dir, "tests"), pkg},
-	} {
+		"tests": {"test", "-c", "-o", filepath.Join(dir, "tests"), w.pkg},
+	}
+	if w.gateway {
+		builds["ropeway-gateway"] = []string{"build", "-tags", "failpoint", "-o", filepath.Join(dir, "ropeway-gateway"), "ropeway/cmd/ropeway-gateway"}
+	}
+	for name, build := range builds {
 		cmd := exec.Command("go", build...)
 		cmd.Env, cmd.Stderr = append(os.Environ(), "CGO_ENABLED=0"), os.Stderr
 		if err := cmd.Run(); err != nil {
@@ -123,7 +146,12 @@ func ramDisk(dir, version, pkg string, args []string) ([]byte, error) {
 		}
 		a.add(name, unix.S_IFREG|0o755, data)
 	}
-	a.add("args", unix.S_IFREG|0o644, []byte(strings.Join(args, "\n")))
+	a.add("args", unix.S_IFREG|0o644, []byte(strings.Join(w.args, "\n")))
+	for _, name := range w.programs {
+		if err := a.program(name); err != nil {
+			return nil, fmt.Errorf("take %s along: %w", name, err)
+		}
+	}
 	modules, err := needed(version)
 	if err != nil {
 		return nil, err
@@ -141,7 +169,7 @@ func ramDisk(dir, version, pkg string, args []string) ([]byte, error) {
 
 // needed returns the modules to load, in order.
 func needed(version string) (paths []string, err error) {
-	for _, name := range []string{"wireguard", "veth", "tun"} {
+	for _, name := range []string{"wireguard", "veth", "tun", "bridge", "nf_tables", "nft_ct", "nft_objref"} {
 		out, err := exec.Command("modprobe", "-S", version, "--show-depends", name).Output()
 		if err != nil {
 			return nil, fmt.Errorf("modprobe %s: %w", name, err)
@@ -166,6 +194,54 @@ func module(path string) ([]byte, error) {
 type archive struct {
 	buf   bytes.Buffer
 	inode int
+	made  map[string]bool
+}
+
+// program adds a program to /bin, and the libraries that it is linked with to where it looks for them.
+func (a *archive) program(name string) error {
+	path, err := exec.LookPath(name)
+	if err != nil {
+		return err
+	}
+	if err := a.file("bin/"+name, path); err != nil {
+		return err
+	}
+	out, err := exec.Command("ldd", path).Output()
+	if err != nil {
+		return nil //nolint:nilerr // it is linked with nothing
+	}
+	for _, word := range strings.Fields(string(out)) {
+		if strings.HasPrefix(word, "/") {
+			if err := a.file(word[1:], word); err != nil {
+				return err
+			}
+		}
+	}
+	return nil
+}
+
+// file adds a file of this machine, once, and the directories that it is in.
+func (a *archive) file(name, from string) error {
+	if a.made[name] {
+		return nil
+	}
+	data, err := os.ReadFile(from)
+	if err != nil {
+		return err
+	}
+	a.directory(filepath.Dir(name))
+	a.made[name] = true
+	a.add(name, unix.S_IFREG|0o755, data)
+	return nil
+}
+
+func (a *archive) directory(name string) {
+	if name == "." || a.made[name] {
+		return
+	}
+	a.directory(filepath.Dir(name))
+	a.made[name] = true
+	a.add(name, unix.S_IFDIR|0o755, nil)
 }
 
 func (a *archive) add(name string, mode uint32, data []byte) {
@@ -223,7 +299,7 @@ func run(out io.Writer) error {
 		return err
 	}
 	cmd := exec.Command("/tests", strings.Fields(string(text))...)
-	cmd.Env = []string{"ROPEWAY_TEST_BACKEND=kernel", "TMPDIR=/tmp", "HOME=/tmp", "PATH=/"}
+	cmd.Env = []string{"ROPEWAY_TEST_BACKEND=kernel", "TMPDIR=/tmp", "HOME=/tmp", "PATH=/bin", "ROPEWAY_TEST_GATEWAY=/ropeway-gateway"}
 	cmd.Stdout, cmd.Stderr = out, out
 	return cmd.Run()
 }

@@ -7,6 +7,7 @@ import (
 	"crypto/elliptic"
 	"crypto/rand"
 	"crypto/sha256"
+	"crypto/tls"
 	"crypto/x509"
 	"errors"
 	"io"
@@ -125,7 +126,7 @@ func (st *station) joining(t *testing.T, name string, change func(*ropewayv1.Joi
 	csr, err := x509.CreateCertificateRequest(rand.Reader, &x509.CertificateRequest{}, k)
 	must(t, err)
 	req := &ropewayv1.JoinRequest{
-		Token: tok.Reveal(), Fabric: "shop", Name: name, Url: "https://" + freePort(t), PeerUrl: "http://" + freePort(t), Csr: csr,
+		Token: tok.Reveal(), Fabric: "shop", Name: name, Url: "https://" + freePort(t), PeerUrl: "https://" + freePort(t), Csr: csr,
 	}
 	change(req)
 	client, err := member.Stranger(tok.Pin(), st.url)
@@ -138,7 +139,10 @@ func (st *station) joining(t *testing.T, name string, change func(*ropewayv1.Joi
 // One joins, is known to all and to their clients, and is removed; what makes no sense is refused and uses no token up.
 func TestJoinAndRemove(t *testing.T) {
 	dir := filepath.Join(t.TempDir(), "authority")
-	first := serveAt(t, "first", dir, openAt(t, store.Options{Dir: filepath.Join(t.TempDir(), "store"), Name: "first", PeerURL: "http://" + freePort(t)}))
+	peer := freePort(t)
+	first := serveAt(t, "first", dir, openAt(t, store.Options{
+		Dir: filepath.Join(t.TempDir(), "store"), Name: "first", PeerURL: "https://" + peer, PeerTLS: peerTLS(t, dir, "first"),
+	}))
 	admin := first.person(t, role.Identity{Role: role.Admin, Name: "ada"})
 	client := clusterClient(t, admin, first.url)
 	for name, change := range map[string]func(*ropewayv1.JoinRequest){
@@ -186,6 +190,7 @@ func TestJoinAndRemove(t *testing.T) {
 	}
 	s := openAt(t, store.Options{
 		Dir: filepath.Join(t.TempDir(), "store"), Name: "second", PeerURL: req.PeerUrl, InitialCluster: strings.Join(members, ","), Join: true,
+		PeerTLS: peerTLS(t, secondDir, "second"),
 	})
 	second := serveAt(t, "second", secondDir, s)
 	eventually(t, "the second one is listed with a vote, where it is", func() bool {
@@ -201,6 +206,7 @@ func TestJoinAndRemove(t *testing.T) {
 		t.Errorf("the second one says %v, %v", about, err)
 	}
 
+	onlyControllersSpeak(t, peer, dir, admin)
 	_, err = client.RemoveController(t.Context(), &ropewayv1.RemoveControllerRequest{Name: "nobody"})
 	if connect.CodeOf(err) != connect.CodeFailedPrecondition || !strings.Contains(err.Error(), "RW7223") {
 		t.Errorf("one that is not: %v", err)
@@ -213,6 +219,54 @@ func TestJoinAndRemove(t *testing.T) {
 	second.ended <- nil
 	if m, err := first.opts.Store.Member(t.Context(), "controller/second"); err != nil || !m.Revoked {
 		t.Errorf("it is a member still: %v, %v", m, err)
+	}
+}
+
+// peerTLS is how a controller with an authority in a directory shows itself to others.
+func peerTLS(t *testing.T, dir, name string) store.PeerTLS {
+	t.Helper()
+	a, err := authority.Open(dir, "shop", time.Now())
+	must(t, err)
+	p, err := authority.OpenPeer(filepath.Join(t.TempDir(), "peer"), name)
+	must(t, err)
+	must(t, p.Renew(a, time.Now()))
+	return store.PeerTLS{Cert: p.CertFile(), Key: p.KeyFile(), CA: filepath.Join(dir, "ca.crt"), Peer: authority.PeerName}
+}
+
+// onlyControllersSpeak tries the port at which controllers speak to each other, with certificates that the authority vouches for.
+func onlyControllersSpeak(t *testing.T, address, dir string, admin *member.Member) {
+	t.Helper()
+	a, err := authority.Open(dir, "shop", time.Now())
+	must(t, err)
+	files := peerTLS(t, dir, "first")
+	peer, err := tls.LoadX509KeyPair(files.Cert, files.Key)
+	must(t, err)
+	server, err := a.IssueServer("first", authority.Hosts{Names: []string{authority.PeerName}}, time.Now(), time.Hour)
+	must(t, err)
+	key, err := x509.ParsePKCS8PrivateKey(admin.Key)
+	must(t, err)
+	for name, c := range map[string]struct {
+		certificates []tls.Certificate
+		version      uint16
+		welcome      bool
+	}{
+		"a controller":                  {[]tls.Certificate{peer}, tls.VersionTLS13, true},
+		"a controller with TLS 1.2":     {[]tls.Certificate{peer}, tls.VersionTLS12, false},
+		"an administrator":              {[]tls.Certificate{{Certificate: admin.Chain, PrivateKey: key}}, tls.VersionTLS13, false},
+		"a controller as to its client": {[]tls.Certificate{*server}, tls.VersionTLS13, false},
+		"a stranger":                    {nil, tls.VersionTLS13, false},
+	} {
+		conn, err := tls.Dial("tcp", address, &tls.Config{Certificates: c.certificates, MinVersion: c.version, MaxVersion: c.version, InsecureSkipVerify: true})
+		if err == nil { // with TLS 1.3 the server's refusal comes with its first answer
+			_, err = conn.Write([]byte("GET /version HTTP/1.0\r\n\r\n"))
+			if err == nil {
+				_, err = conn.Read(make([]byte, 1))
+			}
+			_ = conn.Close()
+		}
+		if (err == nil) != c.welcome {
+			t.Errorf("%s at the port of controllers: %v", name, err)
+		}
 	}
 }
 

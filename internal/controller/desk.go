@@ -22,6 +22,7 @@ import (
 // A fabric is one revision, compiled.
 type fabric struct {
 	number uint64 // 0: there is none yet
+	past   uint64 // what numbers have to exceed
 	file   []byte
 	intent *intent.Fabric
 	lock   *state.Lock
@@ -67,8 +68,11 @@ func (d *desk) renew(ctx context.Context) (*fabric, error) {
 	if err != nil {
 		return nil, fmt.Errorf("read the lock of revision %d: %w", r.Number, err)
 	}
+	if d.now != nil && d.now.past != r.Past {
+		d.compiler = compile.Compiler{} // numbers have jumped past what gateways may hold: all plans are made, and handed out, anew
+	}
 	p, _ := d.compiler.Compile(in, lock)
-	d.now = &fabric{r.Number, r.File, in, lock, p}
+	d.now = &fabric{number: r.Number, past: r.Past, file: r.File, intent: in, lock: lock, plan: p}
 	return d.now, nil
 }
 

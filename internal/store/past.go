@@ -42,14 +42,14 @@ func (s *Store) past(ctx context.Context) (number uint64, same clientv3.Cmp, err
 
 // A follower is the number of the revision after another one, and what holds as long as it is that.
 type follower struct {
-	number uint64
-	still  clientv3.Cmp
+	number, past uint64
+	still        clientv3.Cmp
 }
 
 func (s *Store) follower(ctx context.Context, base uint64) (f follower, err error) {
 	err = s.call(ctx, "read where numbers go on", func(ctx context.Context) error {
 		past, still, err := s.past(ctx)
-		f = follower{max(base, past) + 1, still}
+		f = follower{max(base, past) + 1, past, still}
 		return err
 	})
 	return f, err

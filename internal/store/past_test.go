@@ -41,6 +41,9 @@ func TestSurpass(t *testing.T) {
 		t.Errorf("one that came too late: %d, %v", n, err)
 	}
 	mustCommit(t, s, 1001, change("admin/a"))
+	if r, err := s.Newest(ctx); err != nil || r.Past != 1000 {
+		t.Errorf("the newest is %+v, %v", r, err)
+	}
 	for _, c := range []struct {
 		before uint64
 		limit  int

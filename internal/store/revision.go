@@ -20,6 +20,7 @@ type Revision struct {
 	Override []string // codes of findings in spite of which it was made
 	File     []byte   // the fabric file
 	Lock     []byte   // the lock that it was compiled with
+	Past     uint64   // what numbers had to exceed when it was made (Surpass); Commit does not look at it
 }
 
 // maxList bounds how many revisions one call lists.
@@ -35,6 +36,7 @@ type revisionRecord struct {
 	Kind     string    `json:"kind"`
 	Reason   string    `json:"reason,omitempty"`
 	Override []string  `json:"override,omitempty"`
+	Past     uint64    `json:"past,omitempty"`
 	Files    packing   `json:"files"`
 }
 
@@ -51,7 +53,7 @@ func (r *revisionRecord) check() error {
 }
 
 func (r *revisionRecord) revision() Revision {
-	return Revision{Number: r.Number, At: r.At.UTC(), Author: r.Author, Kind: r.Kind, Reason: r.Reason, Override: r.Override}
+	return Revision{Number: r.Number, At: r.At.UTC(), Author: r.Author, Kind: r.Kind, Reason: r.Reason, Override: r.Override, Past: r.Past}
 }
 
 func decodeRevision(number uint64, data []byte) (*revisionRecord, error) {

@@ -138,10 +138,11 @@ func newWorld(t *testing.T) *world {
 func (w *world) path(name string) string { return filepath.Join(w.dir, name) }
 
 // serve starts the controller.
-func (w *world) serve() {
+func (w *world) serve(more ...string) {
 	w.t.Helper()
-	w.controller = start(w.t, w.office, w.path("ropewayd.log"), filepath.Join(programs, "ropewayd"), "serve",
-		"--data", w.path("data"), "--fabric", "shop", "--listen", "192.0.2.100:8443", "--name", "192.0.2.100")
+	w.controller = start(w.t, w.office, w.path("ropewayd.log"), append([]string{
+		filepath.Join(programs, "ropewayd"), "serve", "--data", w.path("data"), "--fabric", "shop", "--listen", "192.0.2.100:8443", "--name", "192.0.2.100",
+	}, more...)...)
 	eventually(w.t, 20*time.Second, "the controller serves", func() bool {
 		var conn net.Conn
 		var err error

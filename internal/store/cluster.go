@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"slices"
 	"strconv"
+	"time"
 
 	"go.etcd.io/etcd/api/v3/v3rpc/rpctypes"
 	clientv3 "go.etcd.io/etcd/client/v3"
@@ -61,8 +62,8 @@ func (s *Store) Admit(ctx context.Context, peerURL string) (id uint64, all []Pee
 	if err := checkURL(peerURL, true); err != nil {
 		return 0, nil, fmt.Errorf("admit a member at %s: %w: %w", diag.Quote(peerURL), ErrURL, err)
 	}
-	if all, err = s.Peers(ctx); err != nil {
-		return 0, nil, err
+	if all, err = s.room(ctx); err != nil {
+		return 0, nil, fmt.Errorf("admit a member at %s: %w", peerURL, err)
 	}
 	for _, p := range all {
 		switch {
@@ -93,6 +94,22 @@ func (s *Store) Admit(ctx context.Context, peerURL string) (id uint64, all []Pee
 		return 0, nil, fmt.Errorf("admit a member at %s: %w: it was removed meanwhile", peerURL, ErrNotFound)
 	}
 	return all[i].ID, all, nil
+}
+
+// turn is how long one waits for another that is joining, which usually takes a second or two.
+const turn = 5 * time.Second
+
+// room lists the members once nobody else is joining: one that has started, and has no vote yet. One that has never started may never come.
+func (s *Store) room(ctx context.Context) ([]Peer, error) {
+	limited, cancel := context.WithTimeout(ctx, turn)
+	defer cancel()
+	for {
+		all, err := s.Peers(ctx)
+		joining := slices.ContainsFunc(all, func(p Peer) bool { return p.Learner && p.Name != "" })
+		if err != nil || !joining || !rest(limited) {
+			return all, err
+		}
+	}
 }
 
 // Dismiss takes a member out of the cluster, for ever: whoever comes after it is another one. It is refused (ErrQuorum) where those that

@@ -56,6 +56,21 @@ func parseNumber(text []byte) (uint64, error) {
 // The names that tokens and members may have: nothing that could be mistaken for another, in a key, a log or on a screen.
 var validName = regexp.MustCompile(`^[A-Za-z0-9][A-Za-z0-9._:@/+-]{0,254}$`)
 
+// maxPlaces bounds how many places somebody is bound to.
+const maxPlaces = 256
+
+func checkPlaces(places []string) error {
+	if len(places) > maxPlaces {
+		return fmt.Errorf("%d places, and %d is the most", len(places), maxPlaces)
+	}
+	for _, place := range places {
+		if err := checkName("place", place); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
 func checkName(what, name string) error {
 	if !validName.MatchString(name) {
 		return fmt.Errorf("%s is no %s: letters, digits and . _ : @ / + - only, at most 255", diag.Quote(name), what)

@@ -23,6 +23,7 @@ type Member struct {
 	Fingerprint [32]byte          // SHA-256 of the public key of its certificate
 	PublicKeys  map[string]string // of a gateway: the WireGuard public key of each device, in base64
 	At          time.Time         // when it became one
+	Places      []string          // of a person: the only places that are theirs; none: every place
 	Revoked     bool
 }
 
@@ -33,13 +34,14 @@ type memberRecord struct {
 	Fingerprint digest            `json:"fingerprint"`
 	PublicKeys  map[string]string `json:"publicKeys,omitempty"`
 	At          time.Time         `json:"at"`
+	Places      []string          `json:"places,omitempty"`
 }
 
 func (r *memberRecord) check() error {
 	if r.Fingerprint == (digest{}) {
 		return errors.New("a member has a fingerprint")
 	}
-	errs := []error{checkVersion(r.Version), checkMark(r.Mark), checkName("identity", r.Identity), checkTime(r.At)}
+	errs := []error{checkVersion(r.Version), checkMark(r.Mark), checkName("identity", r.Identity), checkTime(r.At), checkPlaces(r.Places)}
 	for _, device := range slices.Sorted(maps.Keys(r.PublicKeys)) {
 		_, err := key.ParsePublic(r.PublicKeys[device])
 		errs = append(errs, checkName("device", device), err)
@@ -71,7 +73,7 @@ func (w *sighting) stands() bool { return w.record != nil && w.mark == w.record.
 
 func (w *sighting) member() Member {
 	r := w.record
-	return Member{Identity: r.Identity, Fingerprint: r.Fingerprint, PublicKeys: r.PublicKeys, At: r.At.UTC(), Revoked: !w.stands()}
+	return Member{Identity: r.Identity, Fingerprint: r.Fingerprint, PublicKeys: r.PublicKeys, At: r.At.UTC(), Places: r.Places, Revoked: !w.stands()}
 }
 
 // same holds as long as nothing of what was seen has changed.

@@ -3,6 +3,7 @@ package store
 import (
 	"context"
 	"fmt"
+	"slices"
 	"time"
 
 	"go.etcd.io/etcd/api/v3/mvccpb"
@@ -81,11 +82,11 @@ func (r *redemption) take(kv *mvccpb.KeyValue, hash [32]byte) error {
 		return nil
 	}
 	m := r.maker(t.token())
-	if m.Identity != t.Identity || m.Revoked {
+	if m.Identity != t.Identity || m.Revoked || !slices.Equal(m.Places, t.Places) {
 		return fmt.Errorf("%w: it makes %s, which is not wanted here", ErrToken, t.Identity)
 	}
 	r.record = &memberRecord{
-		Version: version, Mark: r.mark, Identity: m.Identity, Fingerprint: m.Fingerprint, PublicKeys: m.PublicKeys, At: m.At.UTC(),
+		Version: version, Mark: r.mark, Identity: m.Identity, Fingerprint: m.Fingerprint, PublicKeys: m.PublicKeys, At: m.At.UTC(), Places: m.Places,
 	}
 	return nil
 }

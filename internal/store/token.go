@@ -17,7 +17,8 @@ type Token struct {
 	Identity string   // whom it makes
 	Author   string   // who made it
 	Expires  time.Time
-	Replace  bool // it also serves where the identity is a member already, whose certificate then is worth nothing
+	Replace  bool     // it also serves where the identity is a member already, whose certificate then is worth nothing
+	Places   []string // that the member is bound to; none: every place
 }
 
 // linger is how long a token is kept after it expired, for clocks that differ and people who look for it.
@@ -32,6 +33,7 @@ type tokenRecord struct {
 	Author   string    `json:"author"`
 	Expires  time.Time `json:"expires"`
 	Replace  bool      `json:"replace,omitempty"`
+	Places   []string  `json:"places,omitempty"`
 	Over     string    `json:"over,omitempty"` // the mark of the member that was revoked when the token was made
 }
 
@@ -43,11 +45,11 @@ func (r *tokenRecord) check() error {
 		return errors.New("a token names a member by its mark")
 	}
 	return errors.Join(checkVersion(r.Version), checkMark(r.Mark), checkName("ID", r.ID),
-		checkName("identity", r.Identity), checkName("author", r.Author), checkTime(r.Expires))
+		checkName("identity", r.Identity), checkName("author", r.Author), checkTime(r.Expires), checkPlaces(r.Places))
 }
 
 func (r *tokenRecord) token() Token {
-	return Token{ID: r.ID, Hash: r.Hash, Identity: r.Identity, Author: r.Author, Expires: r.Expires.UTC(), Replace: r.Replace}
+	return Token{ID: r.ID, Hash: r.Hash, Identity: r.Identity, Author: r.Author, Expires: r.Expires.UTC(), Replace: r.Replace, Places: r.Places}
 }
 
 func decodeToken(data []byte) (*tokenRecord, error) {
@@ -62,7 +64,7 @@ func decodeToken(data []byte) (*tokenRecord, error) {
 func (s *Store) PutToken(ctx context.Context, t Token) error {
 	r := &tokenRecord{
 		Version: version, Mark: newMark(), ID: t.ID, Hash: t.Hash,
-		Identity: t.Identity, Author: t.Author, Expires: t.Expires.UTC(), Replace: t.Replace,
+		Identity: t.Identity, Author: t.Author, Expires: t.Expires.UTC(), Replace: t.Replace, Places: t.Places,
 	}
 	if _, err := encode(r); err != nil {
 		return fmt.Errorf("put a token: %w", err)

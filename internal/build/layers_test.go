@@ -11,7 +11,7 @@ import (
 // beside itself and what stands before it:
 func TestLayers(t *testing.T) {
 	words := []string{"fabric", "key", "diag", "prefixes", "token"}
-	thought := []string{"intent", "plan", "state", "compile", "verify", "reach", "proposal", "export"}
+	thought := []string{"intent", "plan", "state", "compile", "verify", "reach", "proposal", "export", "scope"}
 	spoken := slices.Concat(words, []string{"role", "api/ropeway/v1", "api/ropeway/v1/ropewayv1connect"})
 	for _, layer := range []struct {
 		name     string
@@ -26,6 +26,7 @@ func TestLayers(t *testing.T) {
 		{"a hand", []string{"route"}, slices.Concat(words, []string{"plan", "rtnl"})},
 		{"a hand", []string{"firewall"}, slices.Concat(words, []string{"plan"})},
 		{"a hand", []string{"tune"}, slices.Concat(words, []string{"plan", "files"})},
+		{"beside the hands", []string{"gate"}, nil},
 		{"beside the hands", []string{"pin"}, spoken},
 		{"beside the hands", []string{"authority"}, slices.Concat(spoken, []string{"files", "pin"})},
 		{"a hand", []string{"store"}, []string{"key", "diag", "files"}},

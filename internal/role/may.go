@@ -40,6 +40,18 @@ var calls = map[string][]Role{
 	api.ClusterServiceBackupProcedure:           admins,
 }
 
+// bounded is every procedure that somebody may call who is bound to places, if his role may: what it answers and changes is then bound to them, too.
+// Whatever shows or changes more is not here.
+var bounded = map[string]bool{
+	api.EnrollmentServiceRenewProcedure:    true,
+	api.FabricServicePreviewProcedure:      true,
+	api.FabricServiceApplyProcedure:        true,
+	api.FabricServiceListGatewaysProcedure: true,
+}
+
+// MayBound reports whether somebody who is bound to places may call a procedure.
+func MayBound(procedure string, id Identity) bool { return bounded[procedure] && May(procedure, id) }
+
 // May reports whether somebody may call a procedure, named as the path of its request: "/ropeway.v1.FabricService/Apply". Any other
 // spelling is another procedure, which nobody may call.
 func May(procedure string, id Identity) bool {

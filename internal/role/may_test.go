@@ -35,6 +35,17 @@ func may(service, method string, r Role) bool {
 	return false
 }
 
+// mayBound is the same of those who are bound to places.
+func mayBound(service, method string, r Role) bool {
+	switch service + "/" + method {
+	case "EnrollmentService/Renew", "FabricService/ListGateways", "FabricService/Preview":
+		return may(service, method, r)
+	case "FabricService/Apply":
+		return r == Operator || r == Admin
+	}
+	return false
+}
+
 // TestEveryProcedureAndRole is the matrix of everything that the API has and everybody who could call it.
 func TestEveryProcedureAndRole(t *testing.T) {
 	procedures := procedures()
@@ -54,6 +65,9 @@ func TestEveryProcedureAndRole(t *testing.T) {
 			want := may(service, method, id.Role) && (id.Valid() || method == "Enroll" || method == "Join")
 			if got := May(path, id); got != want {
 				t.Errorf("%s may call %s: %t, want %t", who, path, got, want)
+			}
+			if got := MayBound(path, id); got != (mayBound(service, method, id.Role) && id.Valid()) {
+				t.Errorf("%s, bound to places, may call %s: %t", who, path, got)
 			}
 			for _, other := range []string{
 				path[1:], "/" + path, path + "/", path + "x", path + "?", strings.ToLower(path), strings.Replace(path, "v1", "v2", 1), "/x" + path, " " + path,

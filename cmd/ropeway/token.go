@@ -1,6 +1,7 @@
 package main
 
 import (
+	"strings"
 	"time"
 
 	"github.com/spf13/cobra"
@@ -22,6 +23,7 @@ func newTokenCommand() *cobra.Command {
 func newTokenCreateCommand() *cobra.Command {
 	var ttl time.Duration
 	var replace bool
+	var places []string
 	who := map[string]*string{}
 	cmd := &cobra.Command{
 		Use:   "create --gateway NAME",
@@ -39,9 +41,10 @@ With --controller, whoever redeems it ("ropewayd serve --join") becomes a contro
 	cmd.MarkFlagsOneRequired(roles...)
 	cmd.MarkFlagsMutuallyExclusive(roles...)
 	cmd.Flags().BoolVar(&replace, "replace", false, "let it take the place of the one who is that already: a machine that was replaced")
+	cmd.Flags().StringSliceVar(&places, "place", nil, "of a viewer or an operator: bind them to these places, as in use1,hq")
 	cmd.Flags().DurationVar(&ttl, "ttl", time.Hour, "how long it serves: 1m to 168h")
 	cmd.RunE = func(cmd *cobra.Command, _ []string) error {
-		req := &ropewayv1.CreateTokenRequest{Ttl: durationpb.New(ttl), Replace: replace}
+		req := &ropewayv1.CreateTokenRequest{Ttl: durationpb.New(ttl), Replace: replace, Places: places}
 		for role, name := range who {
 			if *name != "" {
 				req.Identity = role + "/" + *name
@@ -62,6 +65,7 @@ With --controller, whoever redeems it ("ropewayd serve --join") becomes a contro
 type tokenLine struct {
 	ID       string    `json:"id"`
 	Identity string    `json:"identity"`
+	Places   []string  `json:"places,omitempty"` // that it binds to
 	Author   string    `json:"author"`
 	Expires  time.Time `json:"expires"`
 }
@@ -74,7 +78,7 @@ func newTokenListCommand() *cobra.Command {
 		err := talk(cmd, func(r *remote) error {
 			answer, err := r.access.ListTokens(cmd.Context(), &ropewayv1.ListTokensRequest{})
 			for _, t := range answer.GetTokens() {
-				lines = append(lines, tokenLine{t.Id, t.Identity, t.Author, t.Expires.AsTime()})
+				lines = append(lines, tokenLine{t.Id, t.Identity, t.Places, t.Author, t.Expires.AsTime()})
 			}
 			return err
 		})
@@ -82,9 +86,9 @@ func newTokenListCommand() *cobra.Command {
 			return err
 		}
 		return console.Show(cmd.OutOrStdout(), styleOf(cmd, cmd.OutOrStdout()), format.Format, lines, func() *console.Table {
-			t := &console.Table{Columns: []console.Column{{Title: "ID"}, {Title: "FOR"}, {Title: "EXPIRES"}, {Title: "MADE BY", Wide: true}}}
+			t := &console.Table{Columns: []console.Column{{Title: "ID"}, {Title: "FOR"}, {Title: "PLACES"}, {Title: "EXPIRES"}, {Title: "MADE BY", Wide: true}}}
 			for _, l := range lines {
-				t.Rows = append(t.Rows, []string{l.ID, l.Identity, l.Expires.Format(time.RFC3339), l.Author})
+				t.Rows = append(t.Rows, []string{l.ID, l.Identity, strings.Join(l.Places, ","), l.Expires.Format(time.RFC3339), l.Author})
 			}
 			return t
 		})

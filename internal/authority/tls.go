@@ -11,7 +11,7 @@ import (
 // lifeServer is for how long the certificate of a controller is valid. It is renewed when two thirds are over, so a clock may be hours off.
 const lifeServer = 24 * time.Hour
 
-// ServerTLS returns the configuration of the controller of that name: TLS 1.3, HTTP/2, and clients that show a certificate of this
+// ServerTLS returns the configuration of the controller of that name: TLS 1.3, HTTP/2 and 1.1, and clients that show a certificate of this
 // authority's or none. One that shows another is refused in the handshake. No session is resumed: what a certificate was worth an hour
 // ago says nothing. The configuration bounds no handshake in time; the server's deadlines do (ReadHeaderTimeout of net/http).
 func (a *Authority) ServerTLS(name string, at Hosts, clock func() time.Time) (*tls.Config, error) {
@@ -23,12 +23,14 @@ func (a *Authority) ServerTLS(name string, at Hosts, clock func() time.Time) (*t
 	clients.AddCert(a.certificate)
 	return &tls.Config{
 		MinVersion:             tls.VersionTLS13,
-		NextProtos:             []string{"h2"},
+		NextProtos:             []string{"h2", "http/1.1"},
 		Time:                   clock,
 		GetCertificate:         s.get,
 		ClientAuth:             tls.VerifyClientCertIfGiven,
 		ClientCAs:              clients,
 		SessionTicketsDisabled: true,
+		// A message to a gateway is one record and one system call. Package tls would begin with many small ones, as suits web pages.
+		DynamicRecordSizingDisabled: true,
 		VerifyConnection: func(state tls.ConnectionState) error {
 			if len(state.PeerCertificates) == 0 {
 				return nil

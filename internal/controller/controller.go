@@ -4,6 +4,7 @@ import (
 	"context"
 	"fmt"
 	"log/slog"
+	"strings"
 	"sync"
 	"sync/atomic"
 	"time"
@@ -39,6 +40,8 @@ type Controller struct {
 	log    *slog.Logger
 	desk   *desk
 	outbox *outbox
+	roster *store.Roster // from Run on
+	lines  *lines        // from Run on
 
 	addresses addressBook
 	started   time.Time
@@ -46,6 +49,9 @@ type Controller struct {
 
 	mu       sync.Mutex
 	reported map[string]report // by gateway
+	prepared preparation
+
+	meters meters
 }
 
 // New returns a controller. It touches nothing.
@@ -53,14 +59,23 @@ func New(opts Options) *Controller {
 	if opts.Now == nil {
 		opts.Now = time.Now
 	}
-	return &Controller{
-		opts: opts, log: opts.Log, started: opts.Now(), desk: &desk{fabric: opts.Fabric, store: opts.Store}, outbox: newOutbox(), reported: map[string]report{},
+	c := &Controller{
+		opts: opts, log: opts.Log, started: opts.Now(), desk: newDesk(opts.Fabric, opts.Store), outbox: newOutbox(), reported: map[string]report{}, meters: meters{all: map[string]*meter{}},
 	}
+	c.desk.ready = c.prepare
+	return c
 }
 
 // Run serves until ctx ends. Gateways go on without it.
 func (c *Controller) Run(ctx context.Context) error {
 	group, ctx := errgroup.WithContext(ctx)
+	lines, err := newLines(ctx, c)
+	if err != nil {
+		return err
+	}
+	c.lines = lines
+	c.roster = c.opts.Store.NewRoster(ctx, func(identity string) { c.outbox.nudge(strings.TrimPrefix(identity, gatewayPrefix)) })
+	group.Go(lines.run)
 	group.Go(func() error { return c.serve(ctx) })
 	group.Go(func() error { return c.follow(ctx) })
 	group.Go(func() error { return c.announce(ctx) })
@@ -82,7 +97,7 @@ func (c *Controller) follow(ctx context.Context) error {
 		if now.number == last.number {
 			continue
 		}
-		c.outbox.put(c.parcels(last, now))
+		c.outbox.put(c.step(last, now))
 		c.log.Info("handing out", "revision", now.number)
 		last = now
 		c.latest.Store(now.number)

@@ -6,8 +6,8 @@ import (
 	ropewayv1 "ropeway/api/ropeway/v1"
 )
 
-// An outbox holds, for every gateway, the newest grant and nothing else: whoever is slow skips what was overtaken, and a thousand watchers of
-// one change share its bytes.
+// An outbox holds, for every gateway, the newest grant and nothing else: whoever is slow skips what was overtaken, and a change wakes those whom
+// it concerns and nobody else.
 type outbox struct {
 	mu    sync.Mutex
 	slots map[string]*slot
@@ -16,18 +16,43 @@ type outbox struct {
 // A slot is one gateway's place in the outbox.
 type slot struct {
 	parcel   *parcel // nil: nothing for it yet
-	changed  chan struct{}
-	watchers int
+	watchers []watcher
 }
 
-// A parcel is a grant that is signed when the first one asks for it. Most are asked for at once; those of gateways that are away cost nothing.
+// A watcher is told that there may be something for its gateway. It must not block, and looks for itself.
+type watcher interface{ wake() }
+
+// A parcel is a grant that is signed when the first one asks for it, and kept until it was handed over: those of gateways that are away cost
+// nothing, and neither do those that everybody has. Whoever comes later has it signed again, which gives the same bytes.
 type parcel struct {
 	epoch uint64
-	wrap  func() (*ropewayv1.SignedGrant, error)
+	sign  func() (*ropewayv1.SignedGrant, error)
+
+	mu     sync.Mutex
+	signed *ropewayv1.SignedGrant
 }
 
-func newParcel(epoch uint64, wrap func() (*ropewayv1.SignedGrant, error)) *parcel {
-	return &parcel{epoch, sync.OnceValues(wrap)}
+func newParcel(epoch uint64, sign func() (*ropewayv1.SignedGrant, error)) *parcel {
+	return &parcel{epoch: epoch, sign: sign}
+}
+
+// wrap returns the signed grant, which nobody changes.
+func (p *parcel) wrap() (*ropewayv1.SignedGrant, error) {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	if p.signed != nil {
+		return p.signed, nil
+	}
+	signed, err := p.sign()
+	p.signed = signed
+	return signed, err
+}
+
+// delivered lets go of the bytes.
+func (p *parcel) delivered() {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	p.signed = nil
 }
 
 func newOutbox() *outbox { return &outbox{slots: map[string]*slot{}} }
@@ -35,7 +60,7 @@ func newOutbox() *outbox { return &outbox{slots: map[string]*slot{}} }
 func (o *outbox) slot(gateway string) *slot {
 	s := o.slots[gateway]
 	if s == nil {
-		s = &slot{changed: make(chan struct{})}
+		s = &slot{}
 		o.slots[gateway] = s
 	}
 	return s
@@ -48,29 +73,60 @@ func (o *outbox) put(parcels map[string]*parcel) {
 	for gateway, p := range parcels {
 		s := o.slot(gateway)
 		s.parcel = p
-		close(s.changed)
-		s.changed = make(chan struct{})
+		s.wake()
 	}
 }
 
-// look returns what there is for a gateway, nil for nothing, and a channel that is closed when that changes.
-func (o *outbox) look(gateway string) (*parcel, <-chan struct{}) {
+func (s *slot) wake() {
+	for _, w := range s.watchers {
+		w.wake()
+	}
+}
+
+// nudge wakes those who wait for something for a gateway, though there is nothing new: they look whether they may go on.
+func (o *outbox) nudge(gateway string) {
+	o.mu.Lock()
+	defer o.mu.Unlock()
+	if s := o.slots[gateway]; s != nil {
+		s.wake()
+	}
+}
+
+// look returns what there is for a gateway, nil for nothing.
+func (o *outbox) look(gateway string) *parcel {
+	o.mu.Lock()
+	defer o.mu.Unlock()
+	if s := o.slots[gateway]; s != nil {
+		return s.parcel
+	}
+	return nil
+}
+
+// attend has a watcher woken until it leaves.
+func (o *outbox) attend(gateway string, w watcher) {
 	o.mu.Lock()
 	defer o.mu.Unlock()
 	s := o.slot(gateway)
-	return s.parcel, s.changed
+	s.watchers = append(s.watchers, w)
 }
 
-// attend counts a watcher of a gateway until leave is called.
-func (o *outbox) attend(gateway string) (leave func()) {
+// leave ends what attend began.
+func (o *outbox) leave(gateway string, w watcher) {
 	o.mu.Lock()
 	defer o.mu.Unlock()
-	o.slot(gateway).watchers++
-	return sync.OnceFunc(func() {
-		o.mu.Lock()
-		defer o.mu.Unlock()
-		o.slot(gateway).watchers--
-	})
+	s := o.slots[gateway]
+	if s == nil {
+		return
+	}
+	for i, x := range s.watchers {
+		if x == w {
+			s.watchers = append(s.watchers[:i:i], s.watchers[i+1:]...)
+			break
+		}
+	}
+	if len(s.watchers) == 0 && s.parcel == nil {
+		delete(o.slots, gateway) // nobody's, of no fabric
+	}
 }
 
 // connected reports whether a gateway watches.
@@ -78,5 +134,5 @@ func (o *outbox) connected(gateway string) bool {
 	o.mu.Lock()
 	defer o.mu.Unlock()
 	s := o.slots[gateway]
-	return s != nil && s.watchers > 0
+	return s != nil && len(s.watchers) > 0
 }

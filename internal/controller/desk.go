@@ -15,6 +15,7 @@ import (
 	"ropeway/internal/plan"
 	"ropeway/internal/proposal"
 	"ropeway/internal/role"
+	"ropeway/internal/scope"
 	"ropeway/internal/state"
 	"ropeway/internal/store"
 )
@@ -31,14 +32,24 @@ type fabric struct {
 
 func (f *fabric) side() proposal.Side { return proposal.Side{Intent: f.intent, Plan: f.plan} }
 
-// A desk is where changes of the fabric are worked out, one at a time.
+// A desk is where changes of the fabric are worked out. They are compiled one at a time and proven beside each other.
 type desk struct {
 	fabric string // its name
 	store  *store.Store
+	ready  func(now, next *fabric) // told of what is about to be committed; nil: nobody is
+
+	proofs chan struct{} // holds one for each proof that is made: they take much memory
 
 	mu       sync.Mutex
 	compiler compile.Compiler
 	now      *fabric
+}
+
+// mostProofs bounds how many changes are proven at a time.
+const mostProofs = 2
+
+func newDesk(name string, s *store.Store) *desk {
+	return &desk{fabric: name, store: s, proofs: make(chan struct{}, mostProofs)}
 }
 
 // current returns the newest revision.
@@ -50,15 +61,19 @@ func (d *desk) current(ctx context.Context) (*fabric, error) {
 
 // renew compiles the newest revision, unless that was done. The lock must be held.
 func (d *desk) renew(ctx context.Context) (*fabric, error) {
-	r, err := d.store.Newest(ctx)
+	number, err := d.store.NewestNumber(ctx)
 	if err != nil {
-		return nil, fmt.Errorf("read the newest revision: %w", err)
+		return nil, fmt.Errorf("read the number of the newest revision: %w", err)
 	}
 	switch {
-	case r == nil:
+	case number == 0:
 		return &fabric{}, nil
-	case d.now != nil && d.now.number == r.Number:
+	case d.now != nil && d.now.number >= number:
 		return d.now, nil
+	}
+	r, err := d.store.Revision(ctx, number)
+	if err != nil {
+		return nil, fmt.Errorf("read the newest revision: %w", err)
 	}
 	in, problems := intent.Read(revisionName(r.Number), r.File)
 	if in == nil {
@@ -78,26 +93,56 @@ func (d *desk) renew(ctx context.Context) (*fabric, error) {
 
 func revisionName(number uint64) string { return fmt.Sprintf("revision-%d.yaml", number) }
 
-// propose compares a file with the newest revision.
-func (d *desk) propose(ctx context.Context, name string, file []byte) (*proposal.Proposal, *fabric, error) {
-	d.mu.Lock()
-	defer d.mu.Unlock()
-	now, err := d.renew(ctx)
-	if err != nil {
-		return nil, nil, err
-	}
+// propose compares a file with the newest revision. The last fabric that it returns is what the file makes of it, with no number yet.
+// Where places are given it may touch nothing but what is theirs: neither shows the difference to anything else, nor makes it.
+func (d *desk) propose(ctx context.Context, name string, file []byte, places []string) (p *proposal.Proposal, now, next *fabric, err error) {
 	in, problems := intent.Read(name, file)
 	if in == nil {
-		return nil, nil, problems
+		return nil, nil, nil, problems
 	}
 	if in.Name != d.fabric {
-		return nil, nil, refusal("RW7002", "fabric "+in.Name, "this controller keeps fabric "+d.fabric, "one controller keeps one fabric; apply this file to the controller of its own")
+		return nil, nil, nil, refusal("RW7002", "fabric "+in.Name, "this controller keeps fabric "+d.fabric, "one controller keeps one fabric; apply this file to the controller of its own")
+	}
+	select {
+	case d.proofs <- struct{}{}:
+		defer func() { <-d.proofs }()
+	case <-ctx.Done():
+		return nil, nil, nil, ctx.Err()
+	}
+	if now, next, err = d.compile(ctx, in, file); err != nil {
+		return nil, nil, nil, err
+	}
+	if len(places) > 0 {
+		if foreign := scope.Foreign(now.intent, in, places); len(foreign) > 0 {
+			return nil, nil, nil, notYours(foreign)
+		}
+	}
+	return proposal.Weigh(now.side(), next.side(), next.lock), now, next, nil
+}
+
+// compile makes the plan of a file as the successor of the newest revision.
+func (d *desk) compile(ctx context.Context, in *intent.Fabric, file []byte) (now, next *fabric, err error) {
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	if now, err = d.renew(ctx); err != nil {
+		return nil, nil, err
 	}
 	lock, err := d.withKeys(ctx, in, now.lock)
 	if err != nil {
 		return nil, nil, err
 	}
-	return proposal.Make(&d.compiler, now.side(), in, lock), now, nil
+	next = &fabric{file: file, intent: in}
+	next.plan, next.lock = d.compiler.Compile(in, lock)
+	return now, next, nil
+}
+
+// adopt takes what was committed for the newest revision, unless there is a newer one by now. Nobody has to read and compile it again.
+func (d *desk) adopt(committed *fabric) {
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	if d.now == nil || d.now.number < committed.number {
+		d.now = committed
+	}
 }
 
 // withKeys adds what gateways brought when they enrolled to what is remembered. A gateway may enroll before the fabric has it.
@@ -131,7 +176,8 @@ type change struct {
 	author   string
 	name     string // of the file, for messages
 	file     []byte
-	base     uint64 // the revision that they looked at
+	base     uint64   // the revision that they looked at
+	places   []string // that they are bound to; none: they are not
 	override []string
 	reason   string
 	at       time.Time
@@ -139,7 +185,7 @@ type change struct {
 
 // apply makes a file the newest revision. Where it changes nothing, no revision is made.
 func (d *desk) apply(ctx context.Context, c change) (number uint64, changed bool, err error) {
-	p, now, err := d.propose(ctx, c.name, c.file)
+	p, now, next, err := d.propose(ctx, c.name, c.file, c.places)
 	if err != nil {
 		return 0, false, err
 	}
@@ -148,6 +194,9 @@ func (d *desk) apply(ctx context.Context, c change) (number uint64, changed bool
 	}
 	if !p.Changed && string(now.file) == string(c.file) {
 		return now.number, false, nil
+	}
+	if len(c.places) > 0 && len(c.override) > 0 {
+		return 0, false, refusal("RW7605", "override", "whoever is bound to places may not apply what is not proven: what fails may be another's", "ask somebody who is bound to none")
 	}
 	if left := p.Unproven(c.override); len(left) > 0 {
 		return 0, false, unproven(left)
@@ -159,13 +208,26 @@ func (d *desk) apply(ctx context.Context, c change) (number uint64, changed bool
 	if err != nil {
 		return 0, false, err
 	}
+	next.number = c.base + 1 // as a rule; see store.Commit
+	if d.ready != nil {
+		d.ready(now, next)
+	}
 	number, err = d.store.Commit(ctx, c.base, store.Revision{
 		At: c.at, Author: c.author, Kind: "apply", Reason: c.reason, Override: c.override, File: c.file, Lock: lock,
 	})
-	if errors.Is(err, store.ErrMoved) {
+	switch {
+	case errors.Is(err, store.ErrMoved):
 		return 0, false, moved(c.base, number)
+	case err != nil:
+		return number, false, err
 	}
-	return number, err == nil, err
+	if number != next.number { // nothing that was made ready for the other number is of any use
+		other := *next
+		other.number = number
+		next = &other
+	}
+	d.adopt(next)
+	return number, true, nil
 }
 
 // keyAttempts bounds how often the key of a gateway is tried to be made known while others change the fabric.
@@ -196,6 +258,10 @@ func (d *desk) know(ctx context.Context, gateway string, k key.Public, at time.T
 
 func moved(base, newest uint64) error {
 	return refusal(codeMoved, "fabric", fmt.Sprintf("it is at revision %d now, and the change was looked at against revision %d", newest, base), "look at the difference again, and apply once more")
+}
+
+func notYours(foreign []string) error {
+	return refusal("RW7604", "fabric", "the change touches what is not of your places: "+strings.Join(foreign, "; "), "change what belongs to your places alone; see docs/controller.md")
 }
 
 func unproven(left []string) error {

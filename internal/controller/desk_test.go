@@ -14,7 +14,7 @@ import (
 	"ropeway/internal/store"
 )
 
-func newDesk(t *testing.T) *desk {
+func deskOf(t *testing.T) *desk {
 	t.Helper()
 	s, err := store.Open(t.Context(), store.Options{Dir: t.TempDir() + "/store", Log: slog.New(slog.DiscardHandler)})
 	if err != nil {
@@ -25,7 +25,7 @@ func newDesk(t *testing.T) *desk {
 			t.Error(err)
 		}
 	})
-	return &desk{fabric: "shop", store: s}
+	return newDesk("shop", s)
 }
 
 // file is a fabric of two places; more is added to its spec.
@@ -55,7 +55,7 @@ func codeOf(err error) diag.Code {
 }
 
 func TestApply(t *testing.T) {
-	d := newDesk(t)
+	d := deskOf(t)
 	apply := func(base uint64, text []byte, override ...string) (uint64, bool, error) {
 		c := change{author: "operator/ada", name: "shop.yaml", file: text, base: base, override: override, at: time.Unix(1, 0)}
 		if len(override) > 0 {
@@ -98,7 +98,7 @@ func TestApply(t *testing.T) {
 
 // Gateways that enroll in the same moment all become known, whoever else changes the fabric meanwhile.
 func TestKeysThatComeTogether(t *testing.T) {
-	d := newDesk(t)
+	d := deskOf(t)
 	if _, _, err := d.apply(t.Context(), change{author: "a", name: "f", file: file(open), at: time.Unix(1, 0)}); err != nil {
 		t.Fatal(err)
 	}
@@ -133,7 +133,7 @@ func TestKeysThatComeTogether(t *testing.T) {
 		}
 	}
 	// A controller that starts anew knows the same.
-	again, err := (&desk{fabric: "shop", store: d.store}).current(t.Context())
+	again, err := newDesk("shop", d.store).current(t.Context())
 	if err != nil || again.plan.Gateway("gw1").Devices[0].PublicKey != keys["gw1"] {
 		t.Errorf("after a restart: %v", err)
 	}

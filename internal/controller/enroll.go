@@ -45,10 +45,12 @@ func (s enrollmentService) Enroll(ctx context.Context, req *ropewayv1.EnrollRequ
 		if strings.HasPrefix(t.Identity, controllerPrefix) { // its token is for Join
 			return store.Member{}
 		}
-		return store.Member{Identity: t.Identity, Fingerprint: fingerprint, PublicKeys: req.PublicKeys, At: now}
+		return store.Member{Identity: t.Identity, Fingerprint: fingerprint, PublicKeys: req.PublicKeys, At: now, Places: t.Places}
 	})
 	if err != nil {
 		s.log.Warn("an enrollment was refused", "token", t.ID(), "error", err)
+	} else {
+		s.roster.Doubt(redeemed.Identity) // somebody else may have been that until now
 	}
 	if errors.Is(err, store.ErrToken) {
 		return nil, connect.NewError(connect.CodePermissionDenied, errToken)
@@ -85,7 +87,7 @@ func (s enrollmentService) Renew(ctx context.Context, req *ropewayv1.RenewReques
 	if err != nil {
 		return nil, connect.NewError(connect.CodeInvalidArgument, err)
 	}
-	m, err := s.opts.Store.Member(ctx, id.String())
+	m, err := s.roster.Member(ctx, id.String())
 	if err != nil {
 		return nil, err
 	}

@@ -2,10 +2,12 @@ package controller
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"time"
 
 	"connectrpc.com/connect"
+	"google.golang.org/protobuf/proto"
 
 	ropewayv1 "ropeway/api/ropeway/v1"
 	"ropeway/internal/logs"
@@ -17,44 +19,69 @@ type gatewayService struct{ *Controller }
 // heartbeat is how often a watcher hears that the controller is there: a gateway that hears nothing for three of them looks for another.
 const heartbeat = 10 * time.Second
 
-// Watch implements ropewayv1connect.GatewayServiceHandler.
+// Watch implements ropewayv1connect.GatewayServiceHandler, for those who watch in another way than takeover knows.
 func (s gatewayService) Watch(ctx context.Context, req *ropewayv1.WatchRequest, stream *connect.ServerStream[ropewayv1.WatchResponse]) error {
 	who := callerOf(ctx)
 	name := who.Name
-	ctx, cancel := context.WithDeadline(ctx, who.until) // it renews its certificate before, and comes again
-	defer cancel()
-	defer s.outbox.attend(name)()
+	woken := make(waiter, 1)
+	s.outbox.attend(name, woken)
+	defer s.outbox.leave(name, woken)
 	tick := time.NewTicker(heartbeat)
 	defer tick.Stop()
-	held := req.Epoch
+	held, beat := req.Epoch, false
 	if err := s.surpass(ctx, name, req, stream); err != nil {
 		return err
 	}
 	for {
-		parcel, changed := s.outbox.look(name)
+		if err := s.mayWatch(ctx, who); err != nil {
+			return err
+		}
+		parcel := s.outbox.look(name)
+		message := &ropewayv1.WatchResponse{}
 		if parcel != nil && parcel.epoch > held {
 			signed, err := parcel.wrap()
 			if err != nil {
 				return fmt.Errorf("sign the plan of gateway %s: %w", name, err)
 			}
-			if err := stream.Send(&ropewayv1.WatchResponse{Grant: signed}); err != nil {
-				return err
-			}
+			message.Grant, beat = signed, true
 			held = parcel.epoch
 		}
+		if beat {
+			giveTime(ctx, proto.Size(message))
+			if err := stream.Send(message); err != nil {
+				return err
+			}
+		}
+		beat = false
 		select {
 		case <-ctx.Done():
 			return nil
-		case <-changed:
+		case <-woken:
 		case <-tick.C:
-			if err := s.stillMember(ctx, who); err != nil {
-				return connect.NewError(connect.CodePermissionDenied, errDenied)
-			}
-			if err := stream.Send(&ropewayv1.WatchResponse{}); err != nil {
-				return err
-			}
+			beat = true
 		}
 	}
+}
+
+// A waiter is woken through a channel.
+type waiter chan struct{}
+
+func (w waiter) wake() {
+	select {
+	case w <- struct{}{}:
+	default: // it was, and has not looked yet
+	}
+}
+
+// mayWatch returns why a gateway may not go on watching. That the store cannot say so is no reason: nothing new comes from it then either.
+func (c *Controller) mayWatch(ctx context.Context, who caller) *connect.Error {
+	if c.opts.Now().After(who.until) { // it renews its certificate before, and comes again
+		return connect.NewError(connect.CodeUnauthenticated, errors.New("the certificate has ended"))
+	}
+	if err := c.stillMember(ctx, &who); errors.Is(err, errFormer) {
+		return connect.NewError(connect.CodePermissionDenied, errDenied)
+	}
+	return nil
 }
 
 // A report is what a gateway said last of itself.

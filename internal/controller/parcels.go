@@ -1,13 +1,18 @@
 package controller
 
 import (
+	"reflect"
+	"runtime"
+
+	"golang.org/x/sync/errgroup"
+
 	ropewayv1 "ropeway/api/ropeway/v1"
 	"ropeway/internal/grant"
 	"ropeway/internal/plan"
 )
 
-// parcels returns what has to be put into the outbox to come from one revision to another: the compiler hands back the very plan of a gateway that
-// did not change, so a comparison of pointers tells.
+// parcels returns what has to be put into the outbox to come from one revision to another. The compiler hands back the very plan of a gateway that
+// did not change, so mostly a comparison of pointers tells; where it compiled something else in between, a comparison of what is there does.
 func (c *Controller) parcels(was, now *fabric) map[string]*parcel {
 	before := map[string]*plan.Gateway{}
 	if was.plan != nil {
@@ -17,8 +22,9 @@ func (c *Controller) parcels(was, now *fabric) map[string]*parcel {
 	}
 	out := map[string]*parcel{}
 	for _, g := range now.plan.Gateways {
-		if before[g.Name] != g {
-			out[g.Name] = newParcel(now.number, func() (*ropewayv1.SignedGrant, error) { return c.wrap(now, g) })
+		if b := before[g.Name]; b != g && (b == nil || !reflect.DeepEqual(b, g)) {
+			fabric, number := now.plan.Name, now.number // and not the whole of now, which the parcel may outlast
+			out[g.Name] = newParcel(number, func() (*ropewayv1.SignedGrant, error) { return c.wrap(fabric, number, g) })
 		}
 		delete(before, g.Name)
 	}
@@ -29,10 +35,47 @@ func (c *Controller) parcels(was, now *fabric) map[string]*parcel {
 }
 
 // wrap signs the plan of a gateway.
-func (c *Controller) wrap(f *fabric, g *plan.Gateway) (*ropewayv1.SignedGrant, error) {
-	document, err := plan.Encode(f.plan.Name, g)
+func (c *Controller) wrap(fabric string, number uint64, g *plan.Gateway) (*ropewayv1.SignedGrant, error) {
+	document, err := plan.Encode(fabric, g)
 	if err != nil {
 		return nil, err
 	}
-	return grant.Sign(c.opts.Authority.Signer(), &ropewayv1.Grant{Fabric: f.plan.Name, Gateway: g.Name, Epoch: f.number, Plan: document})
+	return grant.Sign(c.opts.Authority.Signer(), &ropewayv1.Grant{Fabric: fabric, Gateway: g.Name, Epoch: number, Plan: document})
+}
+
+// A preparation is what will be put into the outbox once a change is committed: signed while it is not, because whoever waits for a plan waits
+// from then on. Where the change comes too late, it was made for nothing and is never shown to anybody.
+type preparation struct {
+	was, now *fabric
+	parcels  map[string]*parcel
+}
+
+// prepare makes the preparation of a change for the gateways that are connected.
+func (c *Controller) prepare(was, now *fabric) {
+	made := preparation{was, now, c.parcels(was, now)}
+	var group errgroup.Group
+	group.SetLimit(runtime.GOMAXPROCS(0))
+	for gateway, p := range made.parcels {
+		if p != nil && c.outbox.connected(gateway) {
+			group.Go(func() error { _, err := p.wrap(); return err })
+		}
+	}
+	if err := group.Wait(); err != nil {
+		c.log.Error("a plan cannot be signed", "error", err) // whoever hands it out finds that, too
+	}
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	c.prepared = made
+}
+
+// step returns what has to be put into the outbox: what was prepared, if it was.
+func (c *Controller) step(was, now *fabric) map[string]*parcel {
+	c.mu.Lock()
+	made := c.prepared
+	c.prepared = preparation{}
+	c.mu.Unlock()
+	if made.was == was && made.now == now {
+		return made.parcels
+	}
+	return c.parcels(was, now)
 }

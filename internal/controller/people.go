@@ -4,6 +4,7 @@ import (
 	"context"
 	"encoding/json"
 	"errors"
+	"slices"
 
 	"connectrpc.com/connect"
 	"google.golang.org/protobuf/types/known/timestamppb"
@@ -18,7 +19,7 @@ type fabricService struct{ *Controller }
 
 // Preview implements ropewayv1connect.FabricServiceHandler.
 func (s fabricService) Preview(ctx context.Context, req *ropewayv1.PreviewRequest) (*ropewayv1.PreviewResponse, error) {
-	p, now, err := s.desk.propose(ctx, fileName(req.Name), req.File)
+	p, now, _, err := s.desk.propose(ctx, fileName(req.Name), req.File, callerOf(ctx).places)
 	if err != nil {
 		return nil, asked(err)
 	}
@@ -31,9 +32,10 @@ func (s fabricService) Preview(ctx context.Context, req *ropewayv1.PreviewReques
 
 // Apply implements ropewayv1connect.FabricServiceHandler.
 func (s fabricService) Apply(ctx context.Context, req *ropewayv1.ApplyRequest) (*ropewayv1.ApplyResponse, error) {
-	who := callerOf(ctx).String()
+	caller := callerOf(ctx)
+	who := caller.String()
 	number, changed, err := s.desk.apply(ctx, change{
-		author: who, name: fileName(req.Name), file: req.File, base: req.Base, override: req.Override, reason: req.Reason, at: s.opts.Now(),
+		author: who, name: fileName(req.Name), file: req.File, base: req.Base, places: caller.places, override: req.Override, reason: req.Reason, at: s.opts.Now(),
 	})
 	if err != nil {
 		s.log.Warn("a change was refused", "author", who, "error", err)
@@ -106,9 +108,13 @@ func (s fabricService) ListGateways(ctx context.Context, _ *ropewayv1.ListGatewa
 	if now.plan == nil {
 		return out, nil
 	}
+	places := callerOf(ctx).places
 	for _, g := range now.plan.Gateways {
+		if len(places) > 0 && !slices.Contains(places, g.Place) {
+			continue
+		}
 		line := &ropewayv1.Gateway{Name: g.Name, Place: g.Place, Enrolled: enrolled[gatewayPrefix+g.Name], Connected: s.outbox.connected(g.Name)}
-		if p, _ := s.outbox.look(g.Name); p != nil {
+		if p := s.outbox.look(g.Name); p != nil {
 			line.Epoch = p.epoch
 		}
 		line.Reported = s.lastReport(g.Name)

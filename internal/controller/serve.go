@@ -3,6 +3,7 @@ package controller
 import (
 	"context"
 	"crypto/sha256"
+	"crypto/tls"
 	"errors"
 	"fmt"
 	"net"
@@ -11,22 +12,12 @@ import (
 	"time"
 
 	"connectrpc.com/connect"
-	"golang.org/x/net/netutil"
 
 	"ropeway/api/ropeway/v1/ropewayv1connect"
 	"ropeway/internal/authority"
+	"ropeway/internal/gate"
 	"ropeway/internal/role"
 	"ropeway/internal/store"
-)
-
-// Bounds on what anybody may cost the controller.
-const (
-	mostConnections = 16384
-	headerTimeout   = 10 * time.Second // TLS handshake and header
-	idleTimeout     = 5 * time.Minute
-	mostHeader      = 16 << 10 // bytes
-	mostMessage     = 24 << 20 // bytes; a fabric file of 10,000 gateways is some 4 MB
-	farewell        = 3 * time.Second
 )
 
 // serve answers until ctx ends.
@@ -35,12 +26,13 @@ func (c *Controller) serve(ctx context.Context) error {
 	if err != nil {
 		return fmt.Errorf("listen for gateways: %w", err)
 	}
-	tls, err := c.opts.Authority.ServerTLS(c.opts.Name, c.opts.At, c.opts.Now)
+	config, err := c.opts.Authority.ServerTLS(c.opts.Name, c.opts.At, c.opts.Now)
 	if err != nil {
 		return errors.Join(err, listener.Close())
 	}
+	let := gate.New(listener, config, gate.Usual(), c.nameOf, c.log)
 	server := &http.Server{
-		Handler: c.handler(), TLSConfig: tls, ReadHeaderTimeout: headerTimeout, IdleTimeout: idleTimeout, MaxHeaderBytes: mostHeader,
+		Handler: c.handler(), TLSConfig: config, ReadHeaderTimeout: headerTimeout, IdleTimeout: idleTimeout, MaxHeaderBytes: mostHeader,
 		BaseContext: func(net.Listener) context.Context { return ctx }, // watchers end with it
 		ErrorLog:    quiet(c.log),
 	}
@@ -55,7 +47,7 @@ func (c *Controller) serve(ctx context.Context) error {
 		}
 	}()
 	c.log.Info("serving", "address", listener.Addr().String())
-	err = server.ServeTLS(netutil.LimitListener(listener, mostConnections), "", "")
+	err = server.Serve(let)
 	if !errors.Is(err, http.ErrServerClosed) {
 		return fmt.Errorf("serve: %w", err)
 	}
@@ -63,12 +55,22 @@ func (c *Controller) serve(ctx context.Context) error {
 	return nil
 }
 
+// nameOf says whose a connection is.
+func (c *Controller) nameOf(state tls.ConnectionState) string {
+	id, err := authority.IdentityOf(&state, c.opts.Now())
+	if err != nil || !id.Valid() {
+		return ""
+	}
+	return id.String()
+}
+
 // handler is every service behind the one door where it is asked who comes and whether they may.
 func (c *Controller) handler() http.Handler {
 	mux := http.NewServeMux()
 	limit := connect.WithHandlerOptions(connect.WithReadMaxBytes(mostMessage), connect.WithInterceptors(c.addresses.tell()))
 	mux.Handle(ropewayv1connect.NewEnrollmentServiceHandler(enrollmentService{c}, limit))
-	mux.Handle(ropewayv1connect.NewGatewayServiceHandler(gatewayService{c}, limit))
+	path, gateways := ropewayv1connect.NewGatewayServiceHandler(gatewayService{c}, limit)
+	mux.Handle(path, c.takeover(gateways))
 	mux.Handle(ropewayv1connect.NewFabricServiceHandler(fabricService{c}, limit))
 	mux.Handle(ropewayv1connect.NewAccessServiceHandler(accessService{c}, limit))
 	mux.Handle(ropewayv1connect.NewClusterServiceHandler(clusterService{c, &sync.Mutex{}}, limit))
@@ -84,7 +86,16 @@ func (c *Controller) door(next http.Handler) http.Handler {
 			return
 		}
 		who, err := c.whoCalls(r)
-		if err == nil && !role.May(r.URL.Path, who.Identity) {
+		end, tooMuch := c.count(r, who)
+		if tooMuch != nil {
+			_ = refuse.Write(w, r, tooMuch)
+			return
+		}
+		defer end()
+		if err == nil && who.Valid() {
+			err = c.stillMember(r.Context(), &who)
+		}
+		if may := whatMay(who); err == nil && !may(r.URL.Path, who.Identity) {
 			err = errDenied
 		}
 		if err != nil {
@@ -92,8 +103,16 @@ func (c *Controller) door(next http.Handler) http.Handler {
 			_ = refuse.Write(w, r, connect.NewError(connect.CodePermissionDenied, errDenied))
 			return
 		}
-		next.ServeHTTP(w, r.WithContext(context.WithValue(r.Context(), callerKey{}, who)))
+		c.bounded(w, r.WithContext(context.WithValue(r.Context(), callerKey{}, who)), who, next)
 	})
+}
+
+// whatMay returns the table that says what somebody may call.
+func whatMay(who caller) func(procedure string, id role.Identity) bool {
+	if len(who.places) > 0 {
+		return role.MayBound
+	}
+	return role.May
 }
 
 var errDenied = errors.New("this certificate may not do that")
@@ -107,28 +126,33 @@ func (c *Controller) whoCalls(r *http.Request) (caller, error) {
 	}
 	certificate := r.TLS.PeerCertificates[0]
 	who.until, who.key = certificate.NotAfter, sha256.Sum256(certificate.RawSubjectPublicKeyInfo)
-	return who, c.stillMember(r.Context(), who)
+	return who, nil
 }
 
-// stillMember refuses those whose membership ended before their certificate does: it was revoked, or somebody else took their place.
-func (c *Controller) stillMember(ctx context.Context, who caller) error {
-	m, err := c.opts.Store.Member(ctx, who.String())
+// stillMember refuses those whose membership ended before their certificate does: it was revoked, or somebody else took their place. It notes what
+// the membership says of them.
+func (c *Controller) stillMember(ctx context.Context, who *caller) error {
+	m, err := c.roster.Member(ctx, who.String())
 	switch {
 	case errors.Is(err, store.ErrNotFound):
-		return errors.New("nobody of that name is a member")
+		return fmt.Errorf("nobody of that name is a member: %w", errFormer)
 	case err != nil:
 		return err
 	case m.Revoked || m.Fingerprint != who.key:
-		return errors.New("the certificate is one of a former member")
+		return errFormer
 	}
+	who.places = m.Places
 	return nil
 }
 
-// A caller is who calls, by a certificate for a key, and until when it says so.
+var errFormer = errors.New("the certificate is one of a former member")
+
+// A caller is who calls, by a certificate for a key, until when it says so, and which places are his: every one where there are none.
 type caller struct {
 	role.Identity
-	key   [sha256.Size]byte
-	until time.Time
+	key    [sha256.Size]byte
+	until  time.Time
+	places []string
 }
 
 type callerKey struct{}

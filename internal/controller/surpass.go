@@ -17,14 +17,11 @@ import (
 // far again. The gateway would follow nothing until they have. Its word is not believed, for numbers could be used up that way; the grant that
 // it holds is, for it is signed.
 func (s gatewayService) surpass(ctx context.Context, gateway string, req *ropewayv1.WatchRequest, stream *connect.ServerStream[ropewayv1.WatchResponse]) error {
-	if req.Epoch <= s.latest.Load() {
-		return nil
-	}
-	newest, err := s.opts.Store.NewestNumber(ctx) // this controller may just have started
+	ahead, err := s.ahead(ctx, req.Epoch)
 	switch {
 	case err != nil:
 		return asked(err)
-	case req.Epoch <= newest:
+	case !ahead:
 		return nil
 	case req.Held == nil:
 		return stream.Send(&ropewayv1.WatchResponse{Behind: true})
@@ -36,6 +33,15 @@ func (s gatewayService) surpass(ctx context.Context, gateway string, req *ropewa
 	}
 	s.log.Warn("a gateway holds a revision that this store does not have; numbering on past it", "gateway", gateway, "revision", g.Epoch)
 	return s.desk.surpass(ctx, gateway, g.Epoch, s.opts.Now())
+}
+
+// ahead reports whether an epoch is higher than any that the fabric has handed out.
+func (c *Controller) ahead(ctx context.Context, epoch uint64) (bool, error) {
+	if epoch <= c.latest.Load() {
+		return false, nil
+	}
+	newest, err := c.opts.Store.NewestNumber(ctx) // this controller may just have started
+	return epoch > newest, err
 }
 
 // surpass makes the fabric as it is a revision past an epoch, so that every gateway follows it again.

@@ -138,10 +138,14 @@ func (c *Courier) attend(ctx context.Context, server string) (heard bool, err er
 		return false, err
 	}
 	defer http.CloseIdleConnections()
-	client := ropewayv1connect.NewGatewayServiceClient(http, server)
+	stream, err := c.member.Stream(server)
+	if err != nil {
+		return false, err
+	}
+	defer stream.CloseIdleConnections()
 	group, ctx := errgroup.WithContext(ctx)
-	group.Go(func() error { return c.report(ctx, client) })
-	group.Go(func() error { return c.watch(ctx, client, &heard) })
+	group.Go(func() error { return c.report(ctx, ropewayv1connect.NewGatewayServiceClient(http, server)) })
+	group.Go(func() error { return c.watch(ctx, ropewayv1connect.NewGatewayServiceClient(stream, server), &heard) })
 	err = group.Wait()
 	return heard, err
 }

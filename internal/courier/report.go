@@ -13,7 +13,7 @@ import (
 // How often the controller hears of the gateway: soon after something changed, and now and then anyway.
 const (
 	lookEvery = 250 * time.Millisecond
-	tellEvery = 30 * time.Second
+	tellEvery = 2 * time.Minute // that it is there the controller sees by itself, as long as it watches
 )
 
 // report tells the controller what the gateway is, until ctx ends.

@@ -21,6 +21,19 @@ func (m *Member) HTTP(server string) (*http.Client, error) {
 	return m.client(server, func() (*tls.Certificate, error) { return certificate, nil })
 }
 
+// Stream returns a client like HTTP's for one call that goes on and on, such as watching: over HTTP/1.1, whose connection has nothing else to carry.
+// A controller keeps thousands of those for next to nothing (see its lines).
+func (m *Member) Stream(server string) (*http.Client, error) {
+	client, err := m.HTTP(server)
+	if err != nil {
+		return nil, err
+	}
+	transport := client.Transport.(*http.Transport) // client made it
+	transport.TLSClientConfig.NextProtos = []string{"http/1.1"}
+	transport.ForceAttemptHTTP2, transport.HTTP2 = false, nil
+	return client, nil
+}
+
 // stranger returns a client that has no certificate yet.
 func (m *Member) stranger(server string) (*http.Client, error) { return m.client(server, nil) }
 
@@ -28,6 +41,7 @@ func (m *Member) stranger(server string) (*http.Client, error) { return m.client
 const (
 	dialTimeout   = 5 * time.Second // to connect, and again for TLS
 	headerTimeout = 2 * time.Minute // the proof of a large fabric takes its time
+	idleTimeout   = 5 * time.Second // what is asked now and then is asked over another connection
 	pingAfter     = 15 * time.Second
 	pingTimeout   = 10 * time.Second
 )
@@ -41,6 +55,7 @@ func (m *Member) client(server string, certificate func() (*tls.Certificate, err
 	transport := &http.Transport{
 		DialContext:     (&net.Dialer{Timeout: dialTimeout}).DialContext,
 		TLSClientConfig: who.TLS(), TLSHandshakeTimeout: dialTimeout, ResponseHeaderTimeout: headerTimeout,
+		IdleConnTimeout:   idleTimeout,
 		ForceAttemptHTTP2: true, HTTP2: &http.HTTP2Config{SendPingTimeout: pingAfter, PingTimeout: pingTimeout},
 	}
 	return &http.Client{

@@ -37,6 +37,12 @@ type Proposal struct {
 // not change is then neither compiled again nor compared.
 func Make(c *compile.Compiler, before Side, in *intent.Fabric, lock *state.Lock) *Proposal {
 	after, next := c.Compile(in, lock)
+	return Weigh(before, Side{Intent: in, Plan: after}, next)
+}
+
+// Weigh is Make without the compiler: it compares two plans and proves the second. It changes nothing of them, so several may be weighed at a time.
+func Weigh(before, then Side, next *state.Lock) *Proposal {
+	in, after := then.Intent, then.Plan
 	p := &Proposal{Fabric: in.Name, Plan: plan.Compare(before.Plan, after), After: after, Lock: next}
 	model := verify.New(after, verify.Facts{})
 	p.Reachability = &reach.Diff{Changes: []reach.Change{}}

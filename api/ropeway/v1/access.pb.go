@@ -30,7 +30,9 @@ type CreateTokenRequest struct {
 	// How long it serves: a minute to a week. Absent: an hour.
 	Ttl *durationpb.Duration `protobuf:"bytes,2,opt,name=ttl,proto3" json:"ttl,omitempty"`
 	// The identity may be a member already, whose place is taken: a gateway whose machine was replaced, for example.
-	Replace       bool `protobuf:"varint,3,opt,name=replace,proto3" json:"replace,omitempty"`
+	Replace bool `protobuf:"varint,3,opt,name=replace,proto3" json:"replace,omitempty"`
+	// Of a viewer or an operator: the places that they are bound to, and see and change nothing beyond. None: every place.
+	Places        []string `protobuf:"bytes,4,rep,name=places,proto3" json:"places,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -84,6 +86,13 @@ func (x *CreateTokenRequest) GetReplace() bool {
 		return x.Replace
 	}
 	return false
+}
+
+func (x *CreateTokenRequest) GetPlaces() []string {
+	if x != nil {
+		return x.Places
+	}
+	return nil
 }
 
 type CreateTokenResponse struct {
@@ -232,6 +241,7 @@ type Token struct {
 	Identity      string                 `protobuf:"bytes,2,opt,name=identity,proto3" json:"identity,omitempty"`
 	Author        string                 `protobuf:"bytes,3,opt,name=author,proto3" json:"author,omitempty"`
 	Expires       *timestamppb.Timestamp `protobuf:"bytes,4,opt,name=expires,proto3" json:"expires,omitempty"`
+	Places        []string               `protobuf:"bytes,5,rep,name=places,proto3" json:"places,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -290,6 +300,13 @@ func (x *Token) GetAuthor() string {
 func (x *Token) GetExpires() *timestamppb.Timestamp {
 	if x != nil {
 		return x.Expires
+	}
+	return nil
+}
+
+func (x *Token) GetPlaces() []string {
+	if x != nil {
+		return x.Places
 	}
 	return nil
 }
@@ -379,23 +396,25 @@ var File_ropeway_v1_access_proto protoreflect.FileDescriptor
 const file_ropeway_v1_access_proto_rawDesc = "" +
 	"\n" +
 	"\x17ropeway/v1/access.proto\x12\n" +
-	"ropeway.v1\x1a\x1egoogle/protobuf/duration.proto\x1a\x1fgoogle/protobuf/timestamp.proto\"w\n" +
+	"ropeway.v1\x1a\x1egoogle/protobuf/duration.proto\x1a\x1fgoogle/protobuf/timestamp.proto\"\x8f\x01\n" +
 	"\x12CreateTokenRequest\x12\x1a\n" +
 	"\bidentity\x18\x01 \x01(\tR\bidentity\x12+\n" +
 	"\x03ttl\x18\x02 \x01(\v2\x19.google.protobuf.DurationR\x03ttl\x12\x18\n" +
-	"\areplace\x18\x03 \x01(\bR\areplace\"q\n" +
+	"\areplace\x18\x03 \x01(\bR\areplace\x12\x16\n" +
+	"\x06places\x18\x04 \x03(\tR\x06places\"q\n" +
 	"\x13CreateTokenResponse\x12\x14\n" +
 	"\x05token\x18\x01 \x01(\tR\x05token\x12\x0e\n" +
 	"\x02id\x18\x02 \x01(\tR\x02id\x124\n" +
 	"\aexpires\x18\x03 \x01(\v2\x1a.google.protobuf.TimestampR\aexpires\"\x13\n" +
 	"\x11ListTokensRequest\"?\n" +
 	"\x12ListTokensResponse\x12)\n" +
-	"\x06tokens\x18\x01 \x03(\v2\x11.ropeway.v1.TokenR\x06tokens\"\x81\x01\n" +
+	"\x06tokens\x18\x01 \x03(\v2\x11.ropeway.v1.TokenR\x06tokens\"\x99\x01\n" +
 	"\x05Token\x12\x0e\n" +
 	"\x02id\x18\x01 \x01(\tR\x02id\x12\x1a\n" +
 	"\bidentity\x18\x02 \x01(\tR\bidentity\x12\x16\n" +
 	"\x06author\x18\x03 \x01(\tR\x06author\x124\n" +
-	"\aexpires\x18\x04 \x01(\v2\x1a.google.protobuf.TimestampR\aexpires\"$\n" +
+	"\aexpires\x18\x04 \x01(\v2\x1a.google.protobuf.TimestampR\aexpires\x12\x16\n" +
+	"\x06places\x18\x05 \x03(\tR\x06places\"$\n" +
 	"\x12RevokeTokenRequest\x12\x0e\n" +
 	"\x02id\x18\x01 \x01(\tR\x02id\"\x15\n" +
 	"\x13RevokeTokenResponse2\xfc\x01\n" +

@@ -83,9 +83,6 @@ func (d *desk) renew(ctx context.Context) (*fabric, error) {
 	if err != nil {
 		return nil, fmt.Errorf("read the lock of revision %d: %w", r.Number, err)
 	}
-	if d.now != nil && d.now.past != r.Past {
-		d.compiler = compile.Compiler{} // numbers have jumped past what gateways may hold: all plans are made, and handed out, anew
-	}
 	p, _ := d.compiler.Compile(in, lock)
 	d.now = &fabric{number: r.Number, past: r.Past, file: r.File, intent: in, lock: lock, plan: p}
 	return d.now, nil
@@ -131,7 +128,7 @@ func (d *desk) compile(ctx context.Context, in *intent.Fabric, file []byte) (now
 	if err != nil {
 		return nil, nil, err
 	}
-	next = &fabric{file: file, intent: in}
+	next = &fabric{past: now.past, file: file, intent: in}
 	next.plan, next.lock = d.compiler.Compile(in, lock)
 	return now, next, nil
 }
@@ -221,12 +218,9 @@ func (d *desk) apply(ctx context.Context, c change) (number uint64, changed bool
 	case err != nil:
 		return number, false, err
 	}
-	if number != next.number { // nothing that was made ready for the other number is of any use
-		other := *next
-		other.number = number
-		next = &other
+	if number == next.number { // else numbers have jumped, and what was made ready is of no use
+		d.adopt(next)
 	}
-	d.adopt(next)
 	return number, true, nil
 }
 

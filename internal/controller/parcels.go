@@ -12,7 +12,8 @@ import (
 )
 
 // parcels returns what has to be put into the outbox to come from one revision to another. The compiler hands back the very plan of a gateway that
-// did not change, so mostly a comparison of pointers tells; where it compiled something else in between, a comparison of what is there does.
+// did not change, so mostly a comparison of pointers tells; where it compiled something else in between, a comparison of what is there does. Where
+// numbers have jumped past what gateways may hold, all plans are handed out anew.
 func (c *Controller) parcels(was, now *fabric) map[string]*parcel {
 	before := map[string]*plan.Gateway{}
 	if was.plan != nil {
@@ -20,9 +21,9 @@ func (c *Controller) parcels(was, now *fabric) map[string]*parcel {
 			before[g.Name] = g
 		}
 	}
-	out := map[string]*parcel{}
+	out, jumped := map[string]*parcel{}, was.past != now.past
 	for _, g := range now.plan.Gateways {
-		if b := before[g.Name]; b != g && (b == nil || !reflect.DeepEqual(b, g)) {
+		if b := before[g.Name]; jumped || b != g && (b == nil || !reflect.DeepEqual(b, g)) {
 			fabric, number := now.plan.Name, now.number // and not the whole of now, which the parcel may outlast
 			out[g.Name] = newParcel(number, func() (*ropewayv1.SignedGrant, error) { return c.wrap(fabric, number, g) })
 		}

@@ -30,16 +30,21 @@ func (c *Controller) keepHouse(ctx context.Context) error {
 			return nil
 		case <-time.After(wait):
 		}
-		st, err := c.opts.Store.Status(ctx)
-		if err != nil || !st.Answers || !wasteful(st) {
-			continue
-		}
-		begun := time.Now()
-		if err := c.opts.Store.Reclaim(ctx); err != nil {
-			c.log.Warn("no space was reclaimed", "error", err)
-			continue
-		}
-		c.log.Info("space was reclaimed", "was", st.Size, "used", st.InUse, "full", st.Full, "took", time.Since(begun))
+		c.tidy(ctx)
 	}
 	return nil
+}
+
+// tidy reclaims space where it is worth it. What a full store gave back it takes again, until it is as full as before.
+func (c *Controller) tidy(ctx context.Context) {
+	st, err := c.opts.Store.Status(ctx)
+	if err != nil || !st.Answers || !wasteful(st) {
+		return
+	}
+	begun := time.Now()
+	if err := c.opts.Store.Reclaim(ctx); err != nil {
+		c.log.Warn("no space was reclaimed", "error", err)
+		return
+	}
+	c.log.Info("space was reclaimed", "was", st.Size, "used", st.InUse, "full", st.Full, "took", time.Since(begun))
 }

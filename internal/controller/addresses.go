@@ -36,6 +36,9 @@ func (b *addressBook) get() string {
 	return b.text
 }
 
+// several reports whether more than one is there.
+func (b *addressBook) several() bool { return strings.Contains(b.get(), ",") }
+
 // tell adds the addresses to what is answered to those who were served: a stranger hears nothing.
 func (b *addressBook) tell() connect.Interceptor {
 	return connect.UnaryInterceptorFunc(func(next connect.UnaryFunc) connect.UnaryFunc {

@@ -44,6 +44,7 @@ type Controller struct {
 	lines  *lines        // from Run on
 
 	addresses addressBook
+	elsewhere overview // gateways that are connected to other controllers
 	started   time.Time
 	latest    atomic.Uint64 // the newest revision that was handed out
 
@@ -79,6 +80,7 @@ func (c *Controller) Run(ctx context.Context) error {
 	group.Go(func() error { return c.serve(ctx) })
 	group.Go(func() error { return c.follow(ctx) })
 	group.Go(func() error { return c.announce(ctx) })
+	group.Go(func() error { return c.share(ctx) })
 	group.Go(func() error { return c.keepHouse(ctx) })
 	group.Go(func() error { return c.guard(ctx) })
 	return group.Wait()

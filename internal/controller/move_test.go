@@ -12,6 +12,8 @@ import (
 	"testing"
 	"time"
 
+	ropewayv1 "ropeway/api/ropeway/v1"
+	"ropeway/api/ropeway/v1/ropewayv1connect"
 	"ropeway/internal/courier"
 	"ropeway/internal/files"
 	"ropeway/internal/member"
@@ -93,6 +95,17 @@ func TestGatewaysMove(t *testing.T) {
 	t.Cleanup(func() { cancel(); running.Wait() })
 	eventually(t, "the gateway watches the first", func() bool { return first.outbox.connected("gw1") })
 
+	_, _, err = first.desk.apply(t.Context(), change{author: "a", name: "f", file: file(open), at: time.Unix(1, 0)})
+	must(t, err)
+	viewer := second.person(t, role.Identity{Role: role.Viewer, Name: "eve"})
+	client, err := viewer.HTTP(second.url)
+	must(t, err)
+	t.Cleanup(client.CloseIdleConnections)
+	fabric := ropewayv1connect.NewFabricServiceClient(client, second.url)
+	eventually(t, "who asks the second sees the gateway", func() bool {
+		answer, err := fabric.ListGateways(t.Context(), &ropewayv1.ListGatewaysRequest{})
+		return err == nil && len(answer.Gateways) == 2 && answer.Gateways[0].Connected && answer.Gateways[0].Reported.GetHealthy() && !answer.Gateways[1].Connected
+	})
 	eventually(t, "the gateway knows of the second", func() bool {
 		m, err := member.Load(courier.MemberFile(state))
 		return err == nil && slices.Equal(m.Servers, []string{door, second.url})

@@ -118,6 +118,9 @@ func (s fabricService) ListGateways(ctx context.Context, _ *ropewayv1.ListGatewa
 			line.Epoch = p.epoch
 		}
 		line.Reported = s.lastReport(g.Name)
+		if there, ok := s.elsewhere.get(g.Name); ok && !line.Connected {
+			line.Connected, line.Reported = true, reportedState(there)
+		}
 		out.Gateways = append(out.Gateways, line)
 	}
 	return out, nil
@@ -130,6 +133,10 @@ func (c *Controller) lastReport(gateway string) *ropewayv1.ReportedState {
 	if !ok {
 		return nil
 	}
+	return reportedState(r)
+}
+
+func reportedState(r report) *ropewayv1.ReportedState {
 	return &ropewayv1.ReportedState{KeptEpoch: r.KeptEpoch, AppliedEpoch: r.AppliedEpoch, Healthy: r.Healthy, Message: r.Message, At: timestamppb.New(r.at)}
 }
 

@@ -162,41 +162,13 @@ func (s *Store) Controllers(ctx context.Context) ([]Controller, error) {
 	return out, nil
 }
 
-// WatchControllers calls tell with the list of controllers, and again when one came or went, until ctx ends or the store is closed. As with
-// WatchNewest, an event is only the fast way to hear of it.
+// WatchControllers calls tell with the list of controllers, and again when one came or went, until ctx ends or the store is closed.
 func (s *Store) WatchControllers(ctx context.Context, tell func([]Controller)) {
-	if !s.begin() {
-		return
-	}
-	defer s.working.Done()
-	ctx, cancel := context.WithCancel(ctx)
-	defer cancel()
-	defer context.AfterFunc(s.ctx, cancel)()
-	for ctx.Err() == nil {
-		s.followControllers(ctx, tell)
-		rest(ctx)
-	}
-}
-
-// followControllers tells until the watch breaks.
-func (s *Store) followControllers(ctx context.Context, tell func([]Controller)) {
-	ctx, cancel := context.WithCancel(clientv3.WithRequireLeader(ctx)) // ends the watch with this call
-	defer cancel()
-	events := s.client.Watch(ctx, controllersAt, clientv3.WithPrefix())
-	tick := time.NewTicker(lookEvery)
-	defer tick.Stop()
-	for {
+	s.attend(ctx, controllersAt, 0, func(ctx context.Context) error {
 		list, err := s.Controllers(ctx)
-		if err != nil {
-			return
+		if err == nil {
+			tell(list)
 		}
-		tell(list)
-		select {
-		case <-tick.C:
-		case got, ok := <-events:
-			if !ok || got.Err() != nil {
-				return
-			}
-		}
-	}
+		return err
+	})
 }

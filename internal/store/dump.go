@@ -120,7 +120,7 @@ type loading struct {
 // left are the beginnings of the keys that are not brought back.
 func (l *loading) left(item Item) bool {
 	key := string(item.Key)
-	for _, prefix := range []string{controllersAt, membersAt + "controller/", standingAt + "controller/"} {
+	for _, prefix := range []string{controllersAt, seenAt, membersAt + "controller/", standingAt + "controller/"} {
 		if strings.HasPrefix(key, prefix) {
 			return true
 		}

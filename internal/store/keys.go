@@ -22,6 +22,7 @@ const (
 
 	authorityKey  = root + "authority"    // the pin of the authority that the fabric belongs to, in hexadecimal digits
 	controllersAt = root + "controllers/" // NAME: a controller
+	seenAt        = root + "seen/"        // CONTROLLER/GATEWAY: what a controller sees of a gateway
 	pastKey       = root + "past"         // a number that every revision after it exceeds, in decimal
 	jumpsAt       = root + "jumps/"       // NUMBER: the number of the revision that this one follows, where that is not the one before
 )

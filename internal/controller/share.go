@@ -1,0 +1,104 @@
+package controller
+
+import (
+	"context"
+	"sync"
+	"time"
+
+	"google.golang.org/protobuf/proto"
+
+	ropewayv1 "ropeway/api/ropeway/v1"
+	"ropeway/internal/store"
+)
+
+// A gateway is connected to one controller, and people ask any. So each tells the others, through the store, which gateways are connected to it and
+// what they reported: when that changes, and not more often than once a second. A single controller tells nobody.
+const (
+	shareEvery  = time.Second
+	shareAtMost = 2 << 10         // bytes of a report; of a longer one what matters most
+	shareFresh  = 5 * time.Minute // how old the time of a report may be that says the same again
+)
+
+// An overview is what other controllers told.
+type overview struct {
+	mu       sync.Mutex
+	gateways map[string]report
+}
+
+// set takes what is told. Where two controllers claim a gateway it moved, and the one to whom it has reported more is where it is.
+func (o *overview) set(told map[string][]store.Seen) {
+	gateways := map[string]report{}
+	for _, list := range told {
+		for _, g := range list {
+			said := &ropewayv1.ReportRequest{}
+			if proto.Unmarshal(g.Report, said) != nil {
+				continue
+			}
+			if was, twice := gateways[g.Gateway]; !twice || was.AppliedEpoch < said.AppliedEpoch {
+				gateways[g.Gateway] = report{said, g.At}
+			}
+		}
+	}
+	o.mu.Lock()
+	defer o.mu.Unlock()
+	o.gateways = gateways
+}
+
+// get returns what a gateway reported that is connected to another controller.
+func (o *overview) get(gateway string) (report, bool) {
+	o.mu.Lock()
+	defer o.mu.Unlock()
+	r, ok := o.gateways[gateway]
+	return r, ok
+}
+
+// share tells the others what this controller sees, and hears what they do, until ctx ends.
+func (c *Controller) share(ctx context.Context) error {
+	var hearing sync.WaitGroup
+	defer hearing.Wait()
+	hearing.Go(func() { c.opts.Store.WatchSeen(ctx, c.opts.Name, c.elsewhere.set) })
+	teller := c.opts.Store.NewTeller(c.opts.Name)
+	tick := time.NewTicker(shareEvery)
+	defer tick.Stop()
+	for {
+		select {
+		case <-ctx.Done():
+			return nil
+		case <-tick.C:
+		}
+		if !c.addresses.several() {
+			continue
+		}
+		if err := teller.Tell(ctx, c.seen()); err != nil && ctx.Err() == nil {
+			c.log.Debug("other controllers do not hear which gateways are connected here", "error", err)
+		}
+	}
+}
+
+// seen returns the gateways that are connected here and have reported.
+func (c *Controller) seen() []store.Seen {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	var out []store.Seen
+	for name, r := range c.reported {
+		if !c.outbox.connected(name) {
+			continue
+		}
+		text, err := proto.MarshalOptions{Deterministic: true}.Marshal(shared(r.ReportRequest))
+		if err == nil {
+			out = append(out, store.Seen{Gateway: name, At: r.at.Truncate(shareFresh), Report: text})
+		}
+	}
+	return out
+}
+
+// shared is a report without the time at which it was made, which is another one each time.
+func shared(r *ropewayv1.ReportRequest) *ropewayv1.ReportRequest {
+	brief := &ropewayv1.ReportRequest{KeptEpoch: r.KeptEpoch, AppliedEpoch: r.AppliedEpoch, Healthy: r.Healthy, Message: r.Message}
+	if proto.Size(r) > shareAtMost {
+		return brief
+	}
+	whole := proto.CloneOf(r)
+	whole.At = nil
+	return whole
+}

@@ -28,7 +28,7 @@ func (m *Member) Stream(server string) (*http.Client, error) {
 	if err != nil {
 		return nil, err
 	}
-	transport := client.Transport.(*http.Transport) // client made it
+	transport := client.Transport.(*learner).Transport // client made it
 	transport.TLSClientConfig.NextProtos = []string{"http/1.1"}
 	transport.ForceAttemptHTTP2, transport.HTTP2 = false, nil
 	return client, nil

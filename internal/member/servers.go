@@ -58,25 +58,18 @@ func (m *Member) learn(answered, said string) {
 
 // A learner is a transport that learns from what is answered.
 type learner struct {
-	http.RoundTripper
+	*http.Transport
 	member *Member
 	server string
 }
 
 // RoundTrip implements http.RoundTripper.
 func (l *learner) RoundTrip(r *http.Request) (*http.Response, error) {
-	answer, err := l.RoundTripper.RoundTrip(r)
+	answer, err := l.Transport.RoundTrip(r)
 	if err == nil && answer.Header.Get(addressHeader) != "" {
 		l.member.learn(l.server, answer.Header.Get(addressHeader))
 	}
 	return answer, err
-}
-
-// CloseIdleConnections is what http.Client looks for.
-func (l *learner) CloseIdleConnections() {
-	if c, ok := l.RoundTripper.(interface{ CloseIdleConnections() }); ok {
-		c.CloseIdleConnections()
-	}
 }
 
 const (

@@ -16,8 +16,9 @@ const leastMTU = 1500
 // firstTable is the number of the first place's routing table in the core; 0 to 255 are partly the kernel's own.
 const firstTable = 1000
 
-// Draw makes the world of a fabric with the route tables of a plan. It fails where the fabric leaves the lab no addresses.
-func Draw(in *intent.Fabric, p *plan.Fabric) (*World, error) {
+// Draw makes the world of a fabric with the route tables of a plan, and a controller in each of the places that are named. It fails where the
+// fabric leaves the lab no addresses.
+func Draw(in *intent.Fabric, p *plan.Fabric, controllers ...string) (*World, error) {
 	pool, err := newPool(in)
 	if err != nil {
 		return nil, err
@@ -35,6 +36,7 @@ func Draw(in *intent.Fabric, p *plan.Fabric) (*World, error) {
 	d.edges()
 	d.routers(p)
 	d.names()
+	d.seats(controllers) // last: what was there before has the addresses that it had
 	return d.World, nil
 }
 

@@ -4,12 +4,16 @@
 // own; a gateway behind NAT, and gateways that share an address, stand behind a box. In the core, a routing table per place says
 // what the path from that place to each other one carries. Behind its gateways, a place has a router with the route table that
 // the plan gives it, and a host for every prefix. A host carries one address of every set of addresses that the fabric file
-// tells apart, so that to speak for the host is to speak for the prefix.
+// tells apart, so that to speak for the host is to speak for the prefix. Controllers, and the operator who speaks to them, have a seat each at
+// the core: everybody reaches them over the underlay.
 //
 // Nothing here touches the machine. The same fabric and plan give the same world.
 package world
 
-import "net/netip"
+import (
+	"net/netip"
+	"slices"
+)
 
 // A World is everything that a lab builds.
 type World struct {
@@ -17,6 +21,7 @@ type World struct {
 	Wires  []Wire   `json:"wires"`
 	Paths  []Path   `json:"paths"` // what the underlay carries, by ordered pair of places
 	Edges  []Edge   `json:"edges"` // where gateways meet the underlay
+	Seats  []Seat   `json:"seats,omitempty"`
 }
 
 // A Kind says what a space stands for.
@@ -28,6 +33,9 @@ const (
 	Gateway Kind = "gateway" // runs the agent
 	Router  Kind = "router"  // a place's route table: what a VPC or a LAN has
 	Host    Kind = "host"    // stands for the machines of one prefix
+
+	Controller Kind = "controller" // runs ropewayd
+	Operator   Kind = "operator"   // where people speak to controllers from
 )
 
 // A Space is one network namespace.
@@ -106,6 +114,16 @@ type Edge struct {
 	Outer     []netip.Addr `json:"outer"` // one per family
 }
 
+// A Seat is where a controller, or who speaks to it, meets the underlay: a space with one wire to the core. Its packets go by the wire's own
+// MTU, since a plan says nothing of them.
+type Seat struct {
+	Name  string     `json:"name"`            // of the controller: that of its place
+	Place string     `json:"place,omitempty"` // of the operator: none
+	Space string     `json:"space"`
+	Core  string     `json:"core"` // the core's interface towards it
+	Addr  netip.Addr `json:"addr"` // IPv4
+}
+
 // Space returns the space of that name, or nil.
 func (w *World) Space(name string) *Space {
 	for _, s := range w.Spaces {
@@ -124,6 +142,28 @@ func (w *World) Edge(gateway string) *Edge {
 		}
 	}
 	return nil
+}
+
+// Controllers returns the seats of controllers.
+func (w *World) Controllers() []Seat {
+	return slices.DeleteFunc(slices.Clone(w.Seats), func(s Seat) bool { return s.Place == "" })
+}
+
+// Ways returns the core's interfaces towards a place: its gateways', its controller's. Each once, in order.
+func (w *World) Ways(place string) []string {
+	var out []string
+	for _, e := range w.Edges {
+		if e.Place == place {
+			out = append(out, e.Core)
+		}
+	}
+	for _, s := range w.Seats {
+		if s.Place == place {
+			out = append(out, s.Core)
+		}
+	}
+	slices.Sort(out)
+	return slices.Compact(out)
 }
 
 // Of returns the spaces of one kind.
@@ -182,6 +222,9 @@ const (
 
 // CoreSpace is the name of the Internet's space. No gateway's has a slash in it, and no place's ends so.
 const CoreSpace = "underlay/core"
+
+// OperatorSpace is the name of the operator's space, where there are controllers.
+const OperatorSpace = "underlay/operator"
 
 // family reports whether an address is of the same family as another.
 func family(a, b netip.Addr) bool { return a.Is4() == b.Is4() }

@@ -215,3 +215,33 @@ func TestAFabricThatLeavesNoRoomIsRefused(t *testing.T) {
 		t.Errorf("got %v, want RW5001", err)
 	}
 }
+
+// Controllers stand beside what was there before, and change nothing of it.
+func TestControllersHaveASeat(t *testing.T) {
+	in, p := three(), &plan.Fabric{}
+	without, err := Draw(in, p)
+	if err != nil {
+		t.Fatal(err)
+	}
+	with, err := Draw(in, p, "use1", "euw1")
+	if err != nil {
+		t.Fatal(err)
+	}
+	same := cmp.Comparer(func(a, b netip.Addr) bool { return a == b })
+	prefix := cmp.Comparer(func(a, b netip.Prefix) bool { return a == b })
+	if diff := cmp.Diff(without.Wires, with.Wires[:len(without.Wires)], same, prefix); diff != "" {
+		t.Errorf("what was there before has changed:\n%s", diff)
+	}
+	var got []string
+	for _, s := range with.Seats {
+		got = append(got, s.Name+" "+s.Space+" "+string(with.Space(s.Space).Kind))
+		this, other := with.End(s.Space, Uplink)
+		if this == nil || other.Space != CoreSpace || other.Interface != s.Core || this.Link[0] != s.Addr || !s.Addr.Is4() {
+			t.Errorf("the wire of %s is %v, %v", s.Name, this, other)
+		}
+	}
+	want := []string{"use1 use1/controller controller", "euw1 euw1/controller controller", "operator underlay/operator operator"}
+	if diff := cmp.Diff(want, got); diff != "" || len(with.Controllers()) != 2 || len(without.Seats) != 0 {
+		t.Error(diff)
+	}
+}

@@ -31,7 +31,10 @@ Where there is only one lab, the other commands mean that one. Else they take it
   ropeway lab exec use1/host1 -- ping -c 3 10.20.0.1
   ropeway lab fault gateway-kill use1-a
   ropeway lab fault undo all
-  ropeway lab down`,
+  ropeway lab down
+
+  ropeway lab up fabric.yaml --controllers 1             # with a controller, and every gateway enrolled
+  ropeway apply edited.yaml --lab                        # the lab moves`,
 		Args: cobra.NoArgs,
 		RunE: func(cmd *cobra.Command, _ []string) error { return cmd.Help() },
 	}
@@ -48,10 +51,15 @@ func newLabUpCommand() *cobra.Command {
 		Use: "up FILE", Short: "Build a fabric's world and run it",
 		Long: `Build the world of a fabric file: for each place its gateways, a router with the route table that a VPC would have, and a host for each
 prefix; between the places an underlay with the MTUs of the file, and NAT where the file says so. Every gateway makes its own key and
-runs the agent. The lock file is read for addresses, and not changed.`,
+runs the agent. The lock file is read for addresses, and not changed.
+
+With --controllers there are also controllers, each in a place of its own: every gateway is enrolled, and the file is applied to them. They allocate
+addresses by themselves. Commands that speak to a controller take --lab: ropeway apply FILE --lab, ropeway get gateways --lab.`,
 		Args: cobra.ExactArgs(1), ValidArgsFunction: oneFile,
 	}
 	cmd.Flags().StringVar(&opts.Agent, "agent", "", "the agent to run (default: ropeway-gateway beside this program, or in PATH)")
+	cmd.Flags().IntVar(&opts.Controllers, "controllers", 0, "how many controllers: 0, 1, 3 or 5")
+	cmd.Flags().StringVar(&opts.Controller, "ropewayd", "", "the controller to run (default: ropewayd beside this program, or in PATH)")
 	cmd.Flags().DurationVar(&opts.Patience, "patience", lab.DefaultPatience, "how long links may take to come up")
 	lockFile := lockFlag(cmd)
 	cmd.RunE = func(cmd *cobra.Command, args []string) error {
@@ -60,6 +68,9 @@ runs the agent. The lock file is read for addresses, and not changed.`,
 			return err
 		}
 		opts.Name, opts.Lock = labFlag(cmd), src.lock
+		if opts.Command, err = os.Executable(); err != nil {
+			return fmt.Errorf("find this program: %w", err)
+		}
 		out, begun := cmd.ErrOrStderr(), time.Now()
 		opts.Progress = func(what string) {
 			_, _ = fmt.Fprintf(out, "%6.2fs  %s\n", time.Since(begun).Seconds(), what)
@@ -223,7 +234,7 @@ func chooseLab(cmd *cobra.Command, args []string) (string, error) {
 	case len(names) == 0:
 		return "", problem("RW5013", "", "there is no lab on this machine", "ropeway lab up FILE makes one")
 	case len(names) > 1:
-		return "", problem("RW5013", "", "there are several labs: "+some(names), "say which one with --name")
+		return "", problem("RW5013", "", "there are several labs: "+some(names), "say which one with --name NAME, or --lab=NAME where a controller is spoken to")
 	}
 	return names[0], nil
 }

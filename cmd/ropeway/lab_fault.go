@@ -4,6 +4,7 @@ import (
 	"fmt"
 	"net/netip"
 	"strconv"
+	"time"
 
 	"github.com/spf13/cobra"
 
@@ -24,7 +25,14 @@ what it predicts is the broken world.`,
 		newBreakCommand("gateway-kill GATEWAY", "Cut the power of a gateway: its processes end, its interfaces go down", cobra.ExactArgs(1), lab.GatewayKill),
 		newBreakCommand("link-cut A B", "Let nothing pass the underlay between two places or two gateways", cobra.ExactArgs(2), lab.LinkCut),
 		newBreakCommand("icmp-block [A B]", "Drop ICMP in the underlay, everywhere or between two places or gateways", noneOrTwo, lab.ICMPBlock),
-		newUnderlayCommand(), newRouteDropCommand(), newFaultListCommand(), newUndoCommand(),
+		newBreakCommand("agent-kill GATEWAY", "End the agent of a gateway, and nothing else of it", cobra.ExactArgs(1), lab.AgentKill),
+		newBreakCommand("agent-stop GATEWAY", "Let the agent of a gateway hang", cobra.ExactArgs(1), lab.AgentStop),
+		newBreakCommand("controller-kill NAME|all", "End a controller, or all of them", cobra.ExactArgs(1), lab.ControllerKill),
+		newBreakCommand("controller-stop NAME", "Let a controller hang", cobra.ExactArgs(1), lab.ControllerStop),
+		newBreakCommand("controller-partition NAME", "Cut a controller off from everybody", cobra.ExactArgs(1), lab.ControllerPartition),
+		newBreakCommand("region-partition REGION", "Cut a region or site off from all others, and from their controllers", cobra.ExactArgs(1), lab.RegionPartition),
+		newBreakCommand("disk-full NAME", "Leave a controller no room on its disk", cobra.ExactArgs(1), lab.DiskFull),
+		newSkewCommand(), newUnderlayCommand(), newRouteDropCommand(), newFaultListCommand(), newUndoCommand(),
 	)
 	return cmd
 }
@@ -63,6 +71,48 @@ func breakIt(cmd *cobra.Command, f lab.Fault) error {
 	_, err = fmt.Fprintf(cmd.OutOrStdout(), "fault %d: %s\n", f.ID, f)
 	return err
 }
+
+func newSkewCommand() *cobra.Command {
+	var back string // "-1h" reads like flags
+	cmd := &cobra.Command{
+		Use: "clock-skew NAME OFFSET", Short: "Let a controller's clock be wrong by +1h or -1h",
+		Long: `Make the clock by which a controller tells the time differ from this machine's, which stays as it is. It is as if somebody had set the clock: what
+measures how much time goes by does not notice. Only on x86-64.`,
+		Example: `  ropeway lab fault clock-skew use1 +1h
+  ropeway lab fault clock-skew use1 -90m`,
+		Args: cobra.RangeArgs(1, 2),
+	}
+	for digit := '0'; digit <= '9'; digit++ {
+		cmd.Flags().VarPF(&negative{&back, string(digit)}, "minus-"+string(digit), string(digit), "").Hidden = true
+	}
+	cmd.RunE = func(cmd *cobra.Command, args []string) error {
+		text := append(args, back)[1]
+		offset, err := time.ParseDuration(text)
+		if err != nil {
+			return problem("RW6001", "offset "+diag.Quote(text), "not a duration", "want one such as +1h or -90m")
+		}
+		return breakIt(cmd, lab.Fault{Kind: lab.ClockSkew, A: args[0], Offset: offset})
+	}
+	return cmd
+}
+
+// A negative is an offset such as -90m, which looks like the flag -9 with the value 0m.
+type negative struct {
+	text  *string
+	digit string
+}
+
+// Set implements pflag.Value.
+func (n *negative) Set(rest string) error {
+	*n.text = "-" + n.digit + rest
+	return nil
+}
+
+// String implements pflag.Value.
+func (n *negative) String() string { return "" }
+
+// Type implements pflag.Value.
+func (n *negative) Type() string { return "" }
 
 func newUnderlayCommand() *cobra.Command {
 	return &cobra.Command{

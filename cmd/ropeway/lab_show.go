@@ -61,10 +61,14 @@ func machineTable(s *lab.Status) *console.Table {
 			}
 			state = fmt.Sprintf("agent %s, %d of %s", m.Agent, up, count(all, "link"))
 		}
+		if m.Controller != "" {
+			state = "controller " + m.Controller
+		}
 		t.Rows = append(t.Rows, []string{m.Name, string(m.Kind), m.Place, state, addressText(m.Addresses), m.Namespace})
 	}
 	t.Paint = func(style console.Style, row, column int, cell string) string {
-		if column == 3 && s.Machines[row].Agent != "" && s.Machines[row].Agent != "running" {
+		m := s.Machines[row]
+		if column == 3 && (m.Agent != "" && m.Agent != "running" || m.Controller != "" && m.Controller != "serving") {
 			return style.Red(cell)
 		}
 		return cell
@@ -82,6 +86,9 @@ func addressText(addrs []netip.Addr) string {
 
 func showFaults(out io.Writer, style console.Style, s *lab.Status) error {
 	var b strings.Builder
+	if s.Revision != 0 {
+		fmt.Fprintf(&b, "the lab is at revision %d of its controllers\n", s.Revision)
+	}
 	for _, k := range s.Links {
 		if !k.Up {
 			fmt.Fprintf(&b, "%s: no packet passes\n", style.Red("link "+k.A+" "+k.B))
@@ -240,6 +247,9 @@ func summary(out io.Writer, style console.Style, r *lab.Report) error {
 	}
 	for _, f := range r.Faults {
 		fmt.Fprintf(&b, "%s: %s\n", style.Yellow("fault "+strconv.Itoa(f.ID)), f)
+	}
+	if r.Revision != 0 {
+		fmt.Fprintf(&b, "revision %d of the controllers\n", r.Revision)
 	}
 	line := fmt.Sprintf("%d of %s did as predicted", r.Agree, count(r.Sent, "flow"))
 	if r.Agree == r.Sent {

@@ -42,6 +42,11 @@ Exit codes: 0 all is well; 1 an error; 2 "plan" found changes; 3 something that 
 	addGroup(root, "controller", newLoginCommand(), newTokenCommand(), newApplyCommand(), newGetCommand(), newClusterCommand(), newBackupCommand())
 	addGroup(root, "lab", newLabCommand())
 	root.AddCommand(newVersionCommand())
+	for _, c := range root.Commands() {
+		if c.GroupID == "controller" {
+			speakInLab(c)
+		}
+	}
 	explainArguments(root)
 	return root
 }

@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"context"
 	"fmt"
+	"math"
 	"os"
 	"os/exec"
 	"path/filepath"
@@ -13,6 +14,7 @@ import (
 	"syscall"
 
 	"golang.org/x/sync/errgroup"
+	"golang.org/x/sys/unix"
 
 	"ropeway/internal/diag"
 	"ropeway/internal/key"
@@ -22,26 +24,30 @@ import (
 	"ropeway/internal/state"
 )
 
-// agentProgram is the name of the agent.
-const agentProgram = "ropeway-gateway"
+// The programs that a lab runs.
+const (
+	agentProgram      = "ropeway-gateway"
+	controllerProgram = "ropewayd"
+	commandProgram    = "ropeway"
+)
 
-// findAgent returns the path of the agent: the one asked for, else the one beside this program, else the one in PATH.
-func findAgent(asked string) (string, error) {
+// findProgram returns the path of a program: the one asked for, else the one beside this program, else the one in PATH.
+func findProgram(asked, name string) (string, error) {
 	candidates := []string{asked}
 	if asked == "" {
 		candidates = nil
 		if self, err := os.Executable(); err == nil {
-			candidates = append(candidates, filepath.Join(filepath.Dir(self), agentProgram))
+			candidates = append(candidates, filepath.Join(filepath.Dir(self), name))
 		}
-		candidates = append(candidates, agentProgram)
+		candidates = append(candidates, name)
 	}
 	for _, c := range candidates {
 		if path, err := exec.LookPath(c); err == nil {
 			return filepath.Abs(path)
 		}
 	}
-	return "", problem("RW5005", "program "+diag.Quote(candidates[len(candidates)-1]), "the lab runs the real agent, and it is not there",
-		"build it beside ropeway, or name it with --agent")
+	return "", problem("RW5005", "program "+diag.Quote(candidates[len(candidates)-1]), "the lab runs the real "+name+", and it is not there",
+		"build it beside ropeway, or say where it is: ropeway lab up --help")
 }
 
 // machineDir holds what a gateway would have on its own disk.
@@ -95,13 +101,10 @@ func makeKeys(ctx context.Context, lab, agent string, lock *state.Lock) error {
 }
 
 func makeKey(ctx context.Context, lab, agent, gateway string) (key.Public, error) {
-	dir := machineDir(lab, gateway)
-	for _, sub := range []string{stateDir, runDir, wireguardDir} {
-		if err := os.MkdirAll(filepath.Join(dir, sub), 0o700); err != nil {
-			return key.Public{}, fmt.Errorf("make its directories: %w", err)
-		}
+	if err := makeMachine(lab, gateway); err != nil {
+		return key.Public{}, err
 	}
-	cmd := exec.CommandContext(ctx, agent, "key", "--state", filepath.Join(dir, stateDir))
+	cmd := exec.CommandContext(ctx, agent, "key", "--state", filepath.Join(machineDir(lab, gateway), stateDir))
 	var stderr bytes.Buffer
 	cmd.Stderr = &stderr
 	out, err := cmd.Output()
@@ -111,21 +114,35 @@ func makeKey(ctx context.Context, lab, agent, gateway string) (key.Public, error
 	return key.ParsePublic(strings.TrimSpace(string(out)))
 }
 
-// writeMachine puts on a gateway's disk what somebody would have put there: its plan, and the names that it resolves.
-func writeMachine(lab string, p *plan.Fabric, g *plan.Gateway, names []world.Name) error {
+// makeMachine makes the directories of a gateway.
+func makeMachine(lab, gateway string) error {
+	for _, sub := range []string{stateDir, runDir, wireguardDir} {
+		if err := os.MkdirAll(filepath.Join(machineDir(lab, gateway), sub), 0o700); err != nil {
+			return fmt.Errorf("make the directories of gateway %s: %w", gateway, err)
+		}
+	}
+	return nil
+}
+
+// writeHosts puts on a gateway's disk the names that it resolves.
+func writeHosts(lab string, gateway *world.Space) error {
+	hosts := "127.0.0.1 localhost\n::1 localhost\n"
+	for _, n := range gateway.Hosts {
+		hosts += fmt.Sprintf("%s %s\n", n.Addr, n.Host)
+	}
+	if err := os.WriteFile(filepath.Join(machineDir(lab, gateway.Name), hostsFile), []byte(hosts), 0o644); err != nil { //nolint:gosec // as /etc/hosts is
+		return fmt.Errorf("write the hosts of gateway %s: %w", gateway.Name, err)
+	}
+	return nil
+}
+
+// writePlan puts on a gateway's disk the plan that nobody brings it.
+func writePlan(lab string, p *plan.Fabric, g *plan.Gateway) error {
 	doc, err := plan.Encode(p.Name, g)
 	if err != nil {
 		return err
 	}
-	hosts := "127.0.0.1 localhost\n::1 localhost\n"
-	for _, n := range names {
-		hosts += fmt.Sprintf("%s %s\n", n.Addr, n.Host)
-	}
-	dir := machineDir(lab, g.Name)
-	if err := os.WriteFile(filepath.Join(dir, hostsFile), []byte(hosts), 0o644); err != nil { //nolint:gosec // as /etc/hosts is
-		return fmt.Errorf("write the hosts of gateway %s: %w", g.Name, err)
-	}
-	if err := os.WriteFile(filepath.Join(dir, planFile), doc, 0o600); err != nil {
+	if err := os.WriteFile(filepath.Join(machineDir(lab, g.Name), planFile), doc, 0o600); err != nil {
 		return fmt.Errorf("write the plan of gateway %s: %w", g.Name, err)
 	}
 	return nil
@@ -145,20 +162,30 @@ func machineBinds(lab, gateway string) []netns.Bind {
 // startAgent starts the agent of a gateway in its namespace. It goes on when this process ends.
 func (l *Lab) startAgent(gateway string) error {
 	dir := machineDir(l.Name, gateway)
-	cmd := exec.Command(l.record.Agent, "run", //nolint:noctx // it outlives every context
-		"--plan", filepath.Join(dir, planFile), "--state", filepath.Join(dir, stateDir), "--run", agentRun)
+	args := []string{"run", "--state", filepath.Join(dir, stateDir), "--run", agentRun}
+	if !l.controlled() {
+		args = append(args, "--plan", filepath.Join(dir, planFile))
+	}
+	cmd := exec.Command(l.record.Agent, args...) //nolint:noctx // it outlives every context
 	return l.startDaemon(gateway, filepath.Join(dir, logFile), cmd, machineBinds(l.Name, gateway))
 }
 
-// startDaemon starts a program in a space, in a session of its own, with its output in a file.
+// startDaemon starts a program in a space, in a session of its own, with what it says in a log. What it prints goes there, too, unless the
+// caller wants it elsewhere.
 func (l *Lab) startDaemon(space, log string, cmd *exec.Cmd, binds []netns.Bind) error {
 	out, err := os.OpenFile(log, os.O_WRONLY|os.O_CREATE|os.O_APPEND, 0o600)
 	if err != nil {
 		return fmt.Errorf("open a log: %w", err)
 	}
 	defer out.Close()
-	cmd.Stdout, cmd.Stderr = out, out
+	if cmd.Stderr = out; cmd.Stdout == nil {
+		cmd.Stdout = out
+	}
 	cmd.SysProcAttr = &syscall.SysProcAttr{Setsid: true}
+	// What this process was started with (somebody's lock, for example) is nothing that a daemon should hold open.
+	if err := unix.CloseRange(3, math.MaxUint32, unix.CLOSE_RANGE_CLOEXEC); err != nil {
+		return fmt.Errorf("keep descriptors from a daemon: %w", err)
+	}
 	ns, err := netns.Open(spaceName(l.Name, space))
 	if err != nil {
 		return err

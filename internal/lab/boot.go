@@ -23,9 +23,6 @@ func (l *Lab) startAgents(ctx context.Context) error {
 		g.SetLimit(2 * runtime.NumCPU())
 		for _, name := range names {
 			g.Go(func() error {
-				if err := writeMachine(l.Name, l.record.Plan, l.record.Plan.Gateway(name), l.record.World.Space(name).Hosts); err != nil {
-					return err
-				}
 				if err := l.startAgent(name); err != nil {
 					return err
 				}
@@ -58,6 +55,19 @@ const agentTimeout = 5 * time.Second
 
 // awaitAgent waits until the agent of a gateway has carried out its plan, as far as it could.
 func (l *Lab) awaitAgent(ctx context.Context, gateway string) error {
+	return l.listen(ctx, gateway, agentTimeout, func(s agentStatus) bool {
+		return s.Plan.Wanted != "" && s.Plan.Wanted == s.Plan.Applied || s.LastError != ""
+	})
+}
+
+// An agentStatus is what the lab wants to know of an agent.
+type agentStatus struct {
+	Plan      struct{ Wanted, Applied string }
+	LastError string
+}
+
+// listen asks the agent of a gateway how it does until it is content with that, or time is over, which is no error.
+func (l *Lab) listen(ctx context.Context, gateway string, patience time.Duration, content func(agentStatus) bool) error {
 	dir, err := os.Open(machineRun(l.Name, gateway))
 	if err != nil {
 		return fmt.Errorf("open the agent's directory: %w", err)
@@ -71,10 +81,10 @@ func (l *Lab) awaitAgent(ctx context.Context, gateway string) error {
 		},
 	}}
 	defer client.CloseIdleConnections()
-	limited, cancel := context.WithTimeout(ctx, agentTimeout)
+	limited, cancel := context.WithTimeout(ctx, patience)
 	defer cancel()
 	for limited.Err() == nil {
-		if done, err := agentDone(limited, &client); err == nil && done {
+		if s, err := askAgent(limited, &client); err == nil && content(s) {
 			return nil
 		}
 		if err := sleep(limited, 2*pollInterval); err != nil {
@@ -84,23 +94,19 @@ func (l *Lab) awaitAgent(ctx context.Context, gateway string) error {
 	return ctx.Err()
 }
 
-// agentDone asks an agent whether a pass of it has ended.
-func agentDone(ctx context.Context, client *http.Client) (bool, error) {
+// askAgent asks an agent how it does.
+func askAgent(ctx context.Context, client *http.Client) (s agentStatus, err error) {
 	req, err := http.NewRequestWithContext(ctx, http.MethodGet, "http://agent/status", nil)
 	if err != nil {
-		return false, fmt.Errorf("ask the agent: %w", err)
+		return s, fmt.Errorf("ask the agent: %w", err)
 	}
 	res, err := client.Do(req)
 	if err != nil {
-		return false, fmt.Errorf("ask the agent: %w", err)
+		return s, fmt.Errorf("ask the agent: %w", err)
 	}
 	defer res.Body.Close()
-	var status struct {
-		Plan      struct{ Wanted, Applied string }
-		LastError string
+	if err := json.NewDecoder(res.Body).Decode(&s); err != nil {
+		return s, fmt.Errorf("read the agent's status: %w", err)
 	}
-	if err := json.NewDecoder(res.Body).Decode(&status); err != nil {
-		return false, fmt.Errorf("read the agent's status: %w", err)
-	}
-	return status.Plan.Wanted != "" && status.Plan.Wanted == status.Plan.Applied || status.LastError != "", nil
+	return s, nil
 }

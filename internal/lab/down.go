@@ -61,6 +61,9 @@ func (l *Lab) demolish(ctx context.Context) error {
 	if err := errors.Join(errs...); err != nil {
 		return err
 	}
+	if err := unmountBelow(home(l.Name)); err != nil {
+		return err
+	}
 	if err := os.RemoveAll(home(l.Name)); err != nil {
 		return fmt.Errorf("remove the files of lab %s: %w", l.Name, err)
 	}

@@ -15,7 +15,7 @@ import (
 // prover is told the same.
 
 // facts is what the prover is told of faults. A dropped route is none of them: it is in the plan (see planUnder).
-func facts(faults []Fault) verify.Facts {
+func facts(w *world.World, faults []Fault) verify.Facts {
 	var out verify.Facts
 	for _, f := range faults {
 		switch f.Kind {
@@ -31,6 +31,12 @@ func facts(faults []Fault) verify.Facts {
 			out.Underlay = append(out.Underlay, verify.Underlay{A: f.A, B: f.B, MTU: f.MTU})
 		case ICMPBlock:
 			out.NoICMP = true
+		case RegionPartition:
+			for _, p := range w.Paths {
+				if p.From == f.A {
+					out.Cut = append(out.Cut, verify.Link{A: p.From, B: p.To})
+				}
+			}
 		}
 	}
 	return out
@@ -68,11 +74,15 @@ func withoutRoute(p *plan.Fabric, gateway string, prefix netip.Prefix) *plan.Fab
 }
 
 // believed is what the prover is asked about.
-func (l *Lab) believed(opts TestOptions) (verify.Facts, *plan.Fabric) {
+func (l *Lab) believed(opts TestOptions) (verify.Facts, *plan.Fabric, error) {
 	if opts.IgnoreFaults {
-		return verify.Facts{}, l.record.Plan
+		return verify.Facts{}, l.record.Plan, nil
 	}
-	return facts(l.record.Faults), planUnder(l.record.Plan, l.record.Faults)
+	p, err := l.held()
+	if err != nil {
+		return verify.Facts{}, nil, err
+	}
+	return facts(l.record.World, l.record.Faults), planUnder(p, l.record.Faults), nil
 }
 
 // pathsUnder returns what the underlay carries while faults last.
@@ -100,6 +110,14 @@ func filterTable(w *world.World, space string, faults []Fault) string {
 		case f.Kind == ICMPBlock && f.A == "" && space == world.CoreSpace:
 			icmp.WriteString("\t\tmeta l4proto icmp drop\n")
 			icmp.WriteString("\t\ticmpv6 type { destination-unreachable, packet-too-big, time-exceeded, parameter-problem, echo-request, echo-reply } drop\n")
+		case f.Kind == ControllerPartition && space == world.CoreSpace:
+			for _, s := range w.Controllers() {
+				if s.Name == f.A {
+					apart(&cuts, []string{s.Core})
+				}
+			}
+		case f.Kind == RegionPartition && space == world.CoreSpace:
+			apart(&cuts, w.Ways(f.A))
 		case f.Kind == LinkCut, f.Kind == ICMPBlock:
 			f.eachPair(w, func(near, far world.Edge) {
 				switch {
@@ -135,6 +153,13 @@ func (f *Fault) eachPair(w *world.World, do func(near, far world.Edge)) {
 			}
 		}
 	}
+}
+
+// apart drops what would pass between some interfaces of the core and all others.
+func apart(b *strings.Builder, ifaces []string) {
+	set := "{ " + strings.Join(ifaces, ", ") + " }"
+	fmt.Fprintf(b, "\t\tiifname %s oifname != %s drop\n", set, set)
+	fmt.Fprintf(b, "\t\tiifname != %s oifname %s drop\n", set, set)
 }
 
 // cutRules drops what a gateway sends to a peer and gets from it.

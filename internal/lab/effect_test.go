@@ -30,15 +30,18 @@ func drawn(t *testing.T, text string) *Lab {
 }
 
 func TestTheProverIsToldOfEveryFault(t *testing.T) {
-	got := facts([]Fault{
+	w := &world.World{Paths: []world.Path{{From: "hq", To: "use1"}, {From: "use1", To: "hq"}}}
+	got := facts(w, []Fault{
 		{Kind: GatewayKill, A: "use1-a"},
 		{Kind: LinkCut, A: "use1", B: "euw1"},
 		{Kind: UnderlayMTU, A: "use1", B: "euw1", MTU: 1300},
 		{Kind: UnderlayMTU, A: "euw1", B: "use1", MTU: 1400}, // the last word
 		{Kind: ICMPBlock},
+		{Kind: RegionPartition, A: "hq"},
+		{Kind: ControllerKill, A: "all"}, {Kind: AgentKill, A: "use1-a"}, // no packet notices
 	})
 	want := verify.Facts{
-		Down: []string{"use1-a"}, Cut: []verify.Link{{A: "use1", B: "euw1"}},
+		Down: []string{"use1-a"}, Cut: []verify.Link{{A: "use1", B: "euw1"}, {A: "hq", B: "use1"}},
 		Underlay: []verify.Underlay{{A: "euw1", B: "use1", MTU: 1400}}, NoICMP: true,
 	}
 	if diff := cmp.Diff(want, got); diff != "" {

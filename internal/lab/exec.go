@@ -38,8 +38,11 @@ func (l *Lab) Find(text string) (*world.Space, error) {
 		"there are, for example, "+strings.Join(names[:min(len(names), 6)], ", ")+"; ropeway lab status shows all")
 }
 
+// MachineVariable is set in the environment of what runs on a machine of a lab, to the machine's name.
+const MachineVariable = "ROPEWAY_LAB_MACHINE"
+
 // Run runs a command on a machine, with the streams that it was given, and waits for it. A gateway has its own names and sockets of
-// WireGuard, so that wg(8) and ropeway-gateway speak of it. The error of a command that failed is *exec.ExitError.
+// WireGuard, so that wg(8) and ropeway-gateway speak of it; the operator is logged in to the lab's controllers. The error of a command that failed is *exec.ExitError.
 func (l *Lab) Run(s *world.Space, cmd *exec.Cmd) error {
 	ns, err := netns.Open(spaceName(l.Name, s.Name))
 	if err != nil {
@@ -50,11 +53,15 @@ func (l *Lab) Run(s *world.Space, cmd *exec.Cmd) error {
 	if s.Kind == world.Gateway {
 		binds = machineBinds(l.Name, s.Name)
 	}
-	if cmd.Args[0] == agentProgram { // the one that this lab runs, whatever is in PATH
-		cmd.Path, cmd.Err = l.record.Agent, nil
+	own := map[string]string{agentProgram: l.record.Agent, controllerProgram: l.record.Controller, commandProgram: l.record.Command}
+	if path := own[cmd.Args[0]]; path != "" { // the one that this lab runs, whatever is in PATH
+		cmd.Path, cmd.Err = path, nil
 	}
 	cmd.Env = append(slices.DeleteFunc(cmd.Environ(), func(v string) bool { return strings.HasPrefix(v, "ROPEWAY_LAB") }),
-		"ROPEWAY_LAB="+l.Name, "ROPEWAY_LAB_MACHINE="+s.Name)
+		"ROPEWAY_LAB="+l.Name, MachineVariable+"="+s.Name)
+	if s.Kind == world.Operator {
+		cmd.Env = append(cmd.Env, "ROPEWAY_CONFIG="+operatorDir(l.Name))
+	}
 	if err := ns.Start(cmd, binds...); err != nil {
 		return err
 	}

@@ -2,13 +2,11 @@ package lab
 
 import (
 	"context"
-	"errors"
 	"fmt"
 	"net/netip"
 	"slices"
+	"strings"
 	"time"
-
-	"golang.org/x/sys/unix"
 
 	"ropeway/internal/diag"
 	"ropeway/internal/lab/world"
@@ -25,16 +23,29 @@ const (
 	RouteDrop   FaultKind = "route-drop"   // a gateway has lost a route, and its agent is held so that it stays lost
 	UnderlayMTU FaultKind = "underlay-mtu" // the path between two places carries another size
 	ICMPBlock   FaultKind = "icmp-block"   // the underlay drops ICMP, everywhere or between two places or gateways
+	AgentKill   FaultKind = "agent-kill"   // the agent of a gateway is dead, and nobody starts it again
+	AgentStop   FaultKind = "agent-stop"   // the agent of a gateway hangs
+
+	ControllerKill      FaultKind = "controller-kill"      // a controller is dead
+	ControllerStop      FaultKind = "controller-stop"      // a controller hangs
+	ControllerPartition FaultKind = "controller-partition" // a controller is cut off from everybody
+	RegionPartition     FaultKind = "region-partition"     // a place is cut off from all others, and from their controllers
+	DiskFull            FaultKind = "disk-full"            // there is no room on a controller's disk
+	ClockSkew           FaultKind = "clock-skew"           // a controller's clock is wrong
 )
+
+// Everybody stands for all controllers where a fault names one.
+const Everybody = "all"
 
 // A Fault is something that is broken in a lab until it is undone.
 type Fault struct {
-	ID     int          `json:"id"`
-	Kind   FaultKind    `json:"kind"`
-	A      string       `json:"a,omitempty"` // a gateway, or a place where there is a B
-	B      string       `json:"b,omitempty"`
-	Prefix netip.Prefix `json:"prefix,omitzero"`
-	MTU    int          `json:"mtu,omitempty"`
+	ID     int           `json:"id"`
+	Kind   FaultKind     `json:"kind"`
+	A      string        `json:"a,omitempty"` // a gateway, a controller, or a place
+	B      string        `json:"b,omitempty"`
+	Prefix netip.Prefix  `json:"prefix,omitzero"`
+	MTU    int           `json:"mtu,omitempty"`
+	Offset time.Duration `json:"offset,omitempty"` // of a clock; positive: it is fast
 }
 
 // String returns the fault as it is written on the command line.
@@ -50,6 +61,13 @@ func (f Fault) String() string {
 	}
 	if f.MTU != 0 {
 		out += fmt.Sprintf(" %d", f.MTU)
+	}
+	if f.Offset != 0 {
+		sign := "+"
+		if f.Offset < 0 {
+			sign = "" // it has its own
+		}
+		out += " " + sign + f.Offset.String()
 	}
 	return out
 }
@@ -95,29 +113,16 @@ func (l *Lab) Mend(ctx context.Context, ids ...int) ([]Fault, error) {
 // change changes the list of faults alone, and then sets the lab to what it says. The record is written between: whoever kills a
 // command here finds the fault in the list, and mending it sets right whatever had been done of it.
 func (l *Lab) change(ctx context.Context, edit func() error) (err error) {
-	release, err := hold(l.Name, unix.LOCK_EX)
-	if err != nil {
-		return err
-	}
-	defer func() { err = errors.Join(err, release()) }()
-	current, err := readRecord(l.Name) // somebody else may have changed it since it was opened
-	if err != nil {
-		return err
-	}
-	l.record.Faults, l.record.Counter = current.Faults, current.Counter
-	before := slices.Clone(l.record.Faults)
-	if err := edit(); err != nil {
-		return err
-	}
-	if err := l.record.write(); err != nil {
-		return err
-	}
-	st, err := openSite(l.Name, l.record.World)
-	if err != nil {
-		return err
-	}
-	defer st.Close()
-	return l.settle(ctx, st, before)
+	return l.alone(func(st *site) error {
+		before := slices.Clone(l.record.Faults)
+		if err := edit(); err != nil {
+			return err
+		}
+		if err := l.record.write(); err != nil {
+			return err
+		}
+		return l.settle(ctx, st, before)
+	})
 }
 
 // sensible refuses a fault that names what is not there.
@@ -134,7 +139,7 @@ func (l *Lab) sensible(f Fault) error {
 		return bad("it is active already", "ropeway lab fault list shows what is broken")
 	}
 	switch f.Kind {
-	case GatewayKill:
+	case GatewayKill, AgentKill, AgentStop:
 		if l.record.Plan.Gateway(f.A) == nil {
 			return bad("the lab has no such gateway", "names are as in the fabric file")
 		}
@@ -146,12 +151,40 @@ func (l *Lab) sensible(f Fault) error {
 		if (f.A != "" || f.B != "") && !pair() {
 			return bad("the lab has no such two places or gateways", "name two places, two gateways, or nothing for everywhere")
 		}
+	case RegionPartition:
+		if l.in.Place(f.A) == nil {
+			return bad("the lab has no such region or site", "names are as in the fabric file")
+		}
+	case ControllerKill, ControllerStop, ControllerPartition, DiskFull, ClockSkew:
+		return l.sensibleController(f, bad)
 	case RouteDrop:
 		return l.sensibleRoute(f, bad)
 	case UnderlayMTU:
 		return l.sensibleMTU(f, bad)
 	default:
-		return bad("there is no such fault", "want gateway-kill, link-cut, route-drop, underlay-mtu or icmp-block")
+		return bad("there is no such fault", "ropeway lab fault --help lists them")
+	}
+	return nil
+}
+
+// mostSkew bounds how wrong a clock can be made: certificates last a day.
+const mostSkew = 30 * 24 * time.Hour
+
+func (l *Lab) sensibleController(f Fault, bad func(message, hint string) error) error {
+	seats := l.record.World.Controllers()
+	known := f.Kind == ControllerKill && f.A == Everybody && len(seats) > 0
+	var names []string
+	for _, s := range seats {
+		names = append(names, s.Name)
+		known = known || s.Name == f.A
+	}
+	switch {
+	case len(seats) == 0:
+		return bad("the lab has no controllers", "ropeway lab up FILE --controllers 1")
+	case !known:
+		return bad("the lab has no such controller", "there are "+strings.Join(names, ", "))
+	case f.Kind == ClockSkew && (f.Offset == 0 || f.Offset.Abs() > mostSkew || f.Offset%time.Second != 0):
+		return bad("not an offset for a clock", "want whole seconds, up to "+mostSkew.String())
 	}
 	return nil
 }
@@ -220,16 +253,37 @@ func (l *Lab) settle(ctx context.Context, st *site, before []Fault) error {
 			return fmt.Errorf("gateway %s: %w", g.Name, err)
 		}
 	}
+	for _, s := range l.record.World.Controllers() {
+		was, is := controllerUnder(s, before), controllerUnder(s, now)
+		if was == is {
+			continue
+		}
+		if err := l.settleController(ctx, s, was, is); err != nil {
+			return fmt.Errorf("controller %s: %w", s.Name, err)
+		}
+	}
 	return nil
 }
 
 // A condition is what faults make of one gateway.
 type condition struct {
-	dead bool
-	lost []netip.Prefix
+	dead  bool
+	agent agentState
+	lost  []netip.Prefix
 }
 
-func (c condition) equal(o condition) bool { return c.dead == o.dead && slices.Equal(c.lost, o.lost) }
+// An agentState is what faults make of an agent. The worse is the greater.
+type agentState int
+
+const (
+	agentRuns agentState = iota
+	agentHeld
+	agentDead
+)
+
+func (c condition) equal(o condition) bool {
+	return c.dead == o.dead && c.agent == o.agent && slices.Equal(c.lost, o.lost)
+}
 
 func stateOf(g *plan.Gateway, faults []Fault) condition {
 	var c condition
@@ -242,6 +296,11 @@ func stateOf(g *plan.Gateway, faults []Fault) condition {
 			c.dead = true
 		case RouteDrop:
 			c.lost = append(c.lost, f.Prefix)
+			c.agent = max(c.agent, agentHeld)
+		case AgentStop:
+			c.agent = max(c.agent, agentHeld)
+		case AgentKill:
+			c.agent = agentDead
 		}
 	}
 	return c

@@ -31,15 +31,17 @@ func (l *Lab) settleGateway(ctx context.Context, st *site, name string, was, is 
 		if err := l.reviveGateway(ctx, st, name); err != nil {
 			return err
 		}
-	case len(was.lost) > 0:
-		if err := l.signalAgent(name, unix.SIGCONT); err != nil {
+	default:
+		if err := l.wakeAgent(ctx, name, was.agent); err != nil {
 			return err
 		}
-		if err := l.awaitRoutes(ctx, st, name); err != nil {
-			return err
+		if len(was.lost) > 0 {
+			if err := l.awaitRoutes(ctx, st, name); err != nil {
+				return err
+			}
 		}
 	}
-	if len(is.lost) == 0 {
+	if is.agent == agentRuns {
 		return nil
 	}
 	if err := l.signalAgent(name, unix.SIGSTOP); err != nil {
@@ -50,7 +52,43 @@ func (l *Lab) settleGateway(ctx context.Context, st *site, name string, was, is 
 			return err
 		}
 	}
+	if is.agent == agentDead {
+		return l.killAgent(ctx, name)
+	}
 	return nil
+}
+
+// wakeAgent makes an agent run that was held or dead.
+func (l *Lab) wakeAgent(ctx context.Context, name string, was agentState) error {
+	switch was {
+	case agentHeld:
+		return l.signalAgent(name, unix.SIGCONT)
+	case agentDead:
+		if err := l.startAgent(name); err != nil {
+			return err
+		}
+		return l.awaitAgent(ctx, name)
+	}
+	return nil
+}
+
+// killAgent ends the agent of a gateway at once, and nothing else of it.
+func (l *Lab) killAgent(ctx context.Context, name string) error {
+	if err := l.signalAgent(name, unix.SIGKILL); err != nil {
+		return err
+	}
+	for deadline := time.Now().Add(reapTimeout); ; {
+		pid, err := l.agentOf(name)
+		if err != nil || pid == 0 {
+			return err
+		}
+		if time.Now().After(deadline) {
+			return fmt.Errorf("the agent of %s does not end", name)
+		}
+		if err := sleep(ctx, pollInterval); err != nil {
+			return err
+		}
+	}
 }
 
 // killGateway is a power cut: every process ends at once, and no interface has a carrier any more.
@@ -107,6 +145,8 @@ func (l *Lab) workingLinks() []Link {
 			switch f.Kind {
 			case GatewayKill:
 				broken = broken || f.A == k.A || f.A == k.B
+			case RegionPartition:
+				broken = broken || (w.Edge(k.A).Place == f.A) != (w.Edge(k.B).Place == f.A)
 			case LinkCut:
 				f.eachPair(w, func(near, far world.Edge) {
 					broken = broken || near.Gateway == k.A && far.Gateway == k.B
@@ -150,11 +190,11 @@ func (l *Lab) agentOf(gateway string) (int, error) {
 	return 0, nil
 }
 
-// isAgent reports whether a process is the agent that startAgent started on the plan in a directory.
+// isAgent reports whether a process is the agent that startAgent started with the state in a directory.
 func isAgent(pid int, dir string) bool {
 	args, err := os.ReadFile(fmt.Sprintf("/proc/%d/cmdline", pid))
 	words := strings.Split(string(args), "\x00")
-	return err == nil && len(words) > 3 && words[1] == "run" && words[3] == filepath.Join(dir, planFile)
+	return err == nil && len(words) > 3 && words[1] == "run" && words[3] == filepath.Join(dir, stateDir)
 }
 
 // agents returns how the agents of all gateways do: "running", "held" or "dead".
@@ -168,7 +208,7 @@ func (l *Lab) agents() (map[string]string, error) {
 		out[g.Name] = "running"
 		if pid == 0 {
 			out[g.Name] = "dead"
-		} else if len(stateOf(g, l.record.Faults).lost) > 0 {
+		} else if stateOf(g, l.record.Faults).agent == agentHeld {
 			out[g.Name] = "held"
 		}
 	}

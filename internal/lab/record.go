@@ -35,9 +35,17 @@ type record struct {
 	Source  string       `json:"source"` // its text
 	Plan    *plan.Fabric `json:"plan"`   // what the agents were given
 	World   *world.World `json:"world"`
-	Agent   string       `json:"agent"`  // the program
 	Faults  []Fault      `json:"faults"` // active ones, oldest first
 	Counter int          `json:"counter"`
+
+	// Programs: the agent, and what answers for hosts; of a lab with controllers also ropewayd and ropeway.
+	Agent      string   `json:"agent"`
+	Responder  []string `json:"responder,omitempty"` // none: this program
+	Controller string   `json:"controller,omitempty"`
+	Command    string   `json:"command,omitempty"`
+
+	Places   []string `json:"places,omitempty"`   // that have a controller; none: plans are files
+	Revision uint64   `json:"revision,omitempty"` // of the controllers, that Source and Plan are of
 }
 
 // A Phase is how far a lab has come.

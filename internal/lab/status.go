@@ -14,6 +14,7 @@ type Status struct {
 	Name     string    `json:"name"`
 	Phase    Phase     `json:"phase"`
 	File     string    `json:"file"`
+	Revision uint64    `json:"revision,omitempty"` // of the controllers, that the lab is at
 	Machines []Machine `json:"machines"`
 	Links    []LinkNow `json:"links"`
 	Faults   []Fault   `json:"faults"`
@@ -28,6 +29,8 @@ type Machine struct {
 	Prefix    netip.Prefix `json:"prefix,omitzero"`
 	Addresses []netip.Addr `json:"addresses"`       // of a host: what it carries; of a gateway: what the world knows it by
 	Agent     string       `json:"agent,omitempty"` // of a gateway: "running", "held" or "dead"
+
+	Controller string `json:"controller,omitempty"` // of a controller: "serving", "silent", "held" or "dead"
 }
 
 // A LinkNow is a tunnel and whether packets pass it.
@@ -42,6 +45,9 @@ const statusPatience = 3 * time.Second
 
 // Status looks at a lab. It sends an echo through every link.
 func (l *Lab) Status(ctx context.Context) (s *Status, err error) {
+	if _, err := l.Follow(ctx); err != nil {
+		return nil, err
+	}
 	err = l.inside(func(st *site) (err error) {
 		s, err = l.status(ctx, st)
 		return err
@@ -51,7 +57,7 @@ func (l *Lab) Status(ctx context.Context) (s *Status, err error) {
 
 func (l *Lab) status(ctx context.Context, st *site) (*Status, error) {
 	s := &Status{
-		Name: l.Name, Phase: l.record.Phase, File: l.record.File, Machines: []Machine{}, Links: []LinkNow{},
+		Name: l.Name, Phase: l.record.Phase, File: l.record.File, Revision: l.record.Revision, Machines: []Machine{}, Links: []LinkNow{},
 		Faults: append([]Fault{}, l.record.Faults...),
 	}
 	agents, err := l.agents()
@@ -68,6 +74,10 @@ func (l *Lab) status(ctx context.Context, st *site) (*Status, error) {
 			m.Addresses = l.record.World.Addresses(sp.Name)
 		case e != nil:
 			m.Addresses = e.Outer
+		case sp.Kind == world.Controller || sp.Kind == world.Operator:
+			if err := l.seated(ctx, &m); err != nil {
+				return nil, err
+			}
 		}
 		s.Machines = append(s.Machines, m)
 	}

@@ -16,10 +16,11 @@ import (
 type Report struct {
 	OK        bool     `json:"ok"` // every packet did as predicted, and every test holds
 	Lab       string   `json:"lab"`
-	Faults    []Fault  `json:"faults"`    // that are active
-	Predicted bool     `json:"predicted"` // whether the prover was told of them
-	Sent      int      `json:"sent"`      // flows
-	Agree     int      `json:"agree"`     // flows that did as predicted
+	Revision  uint64   `json:"revision,omitempty"` // of the controllers, where there are some
+	Faults    []Fault  `json:"faults"`             // that are active
+	Predicted bool     `json:"predicted"`          // whether the prover was told of them
+	Sent      int      `json:"sent"`               // flows
+	Agree     int      `json:"agree"`              // flows that did as predicted
 	Tests     []Tested `json:"tests"`
 	Results   []Result `json:"results"`
 }
@@ -63,7 +64,12 @@ type TestOptions struct {
 }
 
 // Test sends what tests and access say through the lab and holds it against the prover.
+//
+// In a lab with controllers it speaks of their newest revision, and the prover of what gateways were told of it.
 func (l *Lab) Test(ctx context.Context, opts TestOptions) (r *Report, err error) {
+	if _, err := l.Follow(ctx); err != nil {
+		return nil, err
+	}
 	err = l.inside(func(st *site) (err error) {
 		r, err = l.test(ctx, st, opts)
 		return err
@@ -83,7 +89,10 @@ func (l *Lab) test(ctx context.Context, st *site, opts TestOptions) (*Report, er
 	}
 	defer p.Close()
 
-	facts, plan := l.believed(opts)
+	facts, plan, err := l.believed(opts)
+	if err != nil {
+		return nil, err
+	}
 	healthy, real := verify.New(l.record.Plan, verify.Facts{}), verify.New(plan, facts)
 	services := universe(l.in, l.record.Plan)
 	small := flows(l.in, st.world, services)
@@ -100,7 +109,7 @@ func (l *Lab) test(ctx context.Context, st *site, opts TestOptions) (*Report, er
 	if err != nil {
 		return nil, err
 	}
-	out := &Report{Lab: l.Name, Faults: append([]Fault{}, l.record.Faults...), Predicted: !opts.IgnoreFaults, Sent: len(probes)}
+	out := &Report{Lab: l.Name, Revision: l.record.Revision, Faults: append([]Fault{}, l.record.Faults...), Predicted: !opts.IgnoreFaults, Sent: len(probes)}
 	for i, pr := range probes {
 		out.add(st.world, forecasts[i], pr)
 	}

@@ -8,6 +8,7 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
+	"slices"
 	"sync"
 	"time"
 
@@ -37,8 +38,12 @@ type Options struct {
 	Agent     string             // path of ropeway-gateway; the zero value: beside this program, or in PATH
 	Responder []string           // the command, up to the name of the lab, that runs Serve
 	Patience  time.Duration      // how long links may take to come up; the zero value: DefaultPatience
-	Damage    func(*plan.Fabric) // changes the plan before anybody gets it, for tests. May be nil.
+	Damage    func(*plan.Fabric) // changes the plan before anybody gets it, for tests; not with controllers. May be nil.
 	Progress  func(string)       // told what is being done. May be nil.
+
+	Controllers int    // how many there are, each in a place of its own; 0: every gateway finds its plan in a file
+	Controller  string // path of ropewayd; the zero value as with Agent
+	Command     string // path of ropeway, by which everything is asked of controllers; the zero value as with Agent
 }
 
 // DefaultPatience is how long Up waits for all links. WireGuard tries a lost handshake again after 5 s (whitepaper, section 6.1).
@@ -57,8 +62,8 @@ func Up(ctx context.Context, file string, text []byte, opts Options) (l *Lab, si
 	if os.Geteuid() != 0 {
 		return nil, nil, needsRoot(opts.Name, fs.ErrPermission)
 	}
-	agent, err := findAgent(opts.Agent)
-	if err != nil {
+	r := &record{Name: opts.Name, Phase: Building, File: file, Source: string(text)}
+	if err := r.choose(in, opts); err != nil {
 		return nil, nil, err
 	}
 	release, err := claim(opts.Name)
@@ -66,12 +71,27 @@ func Up(ctx context.Context, file string, text []byte, opts Options) (l *Lab, si
 		return nil, nil, err
 	}
 	defer func() { err = errors.Join(err, release()) }()
-	l = &Lab{Name: opts.Name, in: in, record: &record{Name: opts.Name, Phase: Building, File: file, Source: string(text), Agent: agent}}
+	l = &Lab{Name: opts.Name, in: in, record: r}
 	if silent, err = l.up(ctx, opts); err != nil {
 		// The context may be what ended; taking down is not to be interrupted twice.
 		return nil, nil, errors.Join(err, l.demolish(context.WithoutCancel(ctx)))
 	}
 	return l, silent, nil
+}
+
+// choose finds the programs that a lab runs, and the places of its controllers.
+func (r *record) choose(in *intent.Fabric, opts Options) (err error) {
+	if r.Agent, err = findProgram(opts.Agent, agentProgram); err != nil || opts.Controllers == 0 {
+		return err
+	}
+	if r.Places, err = placesFor(in, opts.Controllers); err != nil {
+		return err
+	}
+	if r.Controller, err = findProgram(opts.Controller, controllerProgram); err != nil {
+		return err
+	}
+	r.Command, err = findProgram(opts.Command, commandProgram)
+	return err
 }
 
 // claim takes the name of a lab: whoever makes its directory has it, and the lock on it.
@@ -106,23 +126,10 @@ func (l *Lab) up(ctx context.Context, opts Options) ([]Link, error) {
 	if progress == nil {
 		progress = func(string) {}
 	}
-	_, lock := compile.Compile(l.in, opts.Lock)
-	progress(fmt.Sprintf("making %d keys", len(lock.Gateways)))
-	if err := makeKeys(ctx, l.Name, l.record.Agent, lock); err != nil {
+	if err := l.draw(ctx, opts, progress); err != nil {
 		return nil, err
 	}
-	p, _ := compile.Compile(l.in, lock)
-	if opts.Damage != nil {
-		opts.Damage(p)
-	}
-	w, err := world.Draw(l.in, p)
-	if err != nil {
-		return nil, err
-	}
-	l.record.Plan, l.record.World = p, w
-	if err := l.record.write(); err != nil {
-		return nil, err
-	}
+	w := l.record.World
 	progress(fmt.Sprintf("building %d machines and %d wires", len(w.Spaces), len(w.Wires)))
 	st, err := build(ctx, l.Name, w)
 	if err != nil {
@@ -132,8 +139,12 @@ func (l *Lab) up(ctx context.Context, opts Options) ([]Link, error) {
 	if err := errors.Join(st.refuseFragments(ctx), st.setUnderlay(ctx, nil), st.translate(ctx)); err != nil {
 		return nil, err
 	}
-	progress(fmt.Sprintf("starting %d agents", len(p.Gateways)))
-	if err := errors.Join(l.startResponder(opts.Responder), l.startAgents(ctx)); err != nil {
+	if err := l.bringPlans(ctx, st, progress); err != nil {
+		return nil, err
+	}
+	progress(fmt.Sprintf("starting %d agents", len(l.record.Plan.Gateways)))
+	l.record.Responder = opts.Responder
+	if err := errors.Join(l.startResponder(), l.startAgents(ctx)); err != nil {
 		return nil, err
 	}
 	progress("waiting for the links")
@@ -145,6 +156,49 @@ func (l *Lab) up(ctx context.Context, opts Options) ([]Link, error) {
 	return silent, l.record.write()
 }
 
+// draw makes a plan and the world for it. A lab with controllers begins with a plan that has no keys: they learn them when gateways enroll, and
+// their plan takes its place.
+func (l *Lab) draw(ctx context.Context, opts Options, progress func(string)) error {
+	if l.controlled() {
+		opts.Lock = nil // a controller allocates by itself
+	}
+	p, lock := compile.Compile(l.in, opts.Lock)
+	if !l.controlled() {
+		progress(fmt.Sprintf("making %d keys", len(lock.Gateways)))
+		if err := makeKeys(ctx, l.Name, l.record.Agent, lock); err != nil {
+			return err
+		}
+		p, _ = compile.Compile(l.in, lock)
+		if opts.Damage != nil {
+			opts.Damage(p)
+		}
+	}
+	w, err := world.Draw(l.in, p, l.record.Places...)
+	if err != nil {
+		return err
+	}
+	l.record.Plan, l.record.World = p, w
+	return l.record.write()
+}
+
+// bringPlans lets every gateway have its plan: in a file, or by way of the controllers.
+func (l *Lab) bringPlans(ctx context.Context, st *site, progress func(string)) error {
+	for _, g := range l.record.World.Of(world.Gateway) {
+		if err := errors.Join(makeMachine(l.Name, g.Name), writeHosts(l.Name, g)); err != nil {
+			return err
+		}
+	}
+	if l.controlled() {
+		return l.govern(ctx, st, progress)
+	}
+	for _, g := range l.record.Plan.Gateways {
+		if err := writePlan(l.Name, l.record.Plan, g); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
 func patienceOf(opts Options) time.Duration {
 	if opts.Patience == 0 {
 		return DefaultPatience
@@ -153,7 +207,8 @@ func patienceOf(opts Options) time.Duration {
 }
 
 // startResponder starts the process that answers for all hosts. It lives in the core, so that it is found with the rest.
-func (l *Lab) startResponder(command []string) error {
+func (l *Lab) startResponder() error {
+	command := l.record.Responder
 	if len(command) == 0 {
 		self, err := os.Executable()
 		if err != nil {
@@ -161,7 +216,7 @@ func (l *Lab) startResponder(command []string) error {
 		}
 		command = []string{self, "lab", "serve"}
 	}
-	cmd := exec.Command(command[0], append(command[1:], l.Name)...) //nolint:noctx // it outlives every context
+	cmd := exec.Command(command[0], append(slices.Clone(command[1:]), l.Name)...) //nolint:noctx // it outlives every context
 	return l.startDaemon(world.CoreSpace, filepath.Join(home(l.Name), "serve.log"), cmd, nil)
 }
 

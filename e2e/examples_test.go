@@ -13,7 +13,7 @@ import (
 )
 
 // up brings up a lab from the command line; the end of the test takes it down and looks for leftovers.
-func up(t *testing.T, file, name string) {
+func up(t *testing.T, file, name string, more ...string) {
 	t.Helper()
 	t.Cleanup(func() {
 		if _, err := os.Stat("/run/ropeway-lab/" + name); err == nil {
@@ -23,7 +23,7 @@ func up(t *testing.T, file, name string) {
 			t.Errorf("the lab left %q", left)
 		}
 	})
-	r := must(t, 0, "lab", "up", file, "--name", name)
+	r := must(t, 0, append([]string{"lab", "up", file, "--name", name}, more...)...)
 	if strings.Contains(r.errors, "RW5012") {
 		t.Errorf("links have not come up:\n%s", r.errors)
 	}

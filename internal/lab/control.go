@@ -108,17 +108,17 @@ func (l *Lab) quorum() bool {
 
 // signalController stops a controller or lets it go on. One that is not there is sent nothing.
 func (l *Lab) signalController(s world.Seat, sig unix.Signal) error {
-	return l.onController(s, func(pid int) error { return unix.Kill(pid, sig) })
+	return l.onMachine(s.Space, func(pid int) error { return unix.Kill(pid, sig) })
 }
 
 // setClock gives a controller a clock that is off by so much.
 func (l *Lab) setClock(ctx context.Context, s world.Seat, offset time.Duration) error {
-	return l.onController(s, func(pid int) error { return skew.Set(ctx, pid, offset) })
+	return l.onMachine(s.Space, func(pid int) error { return skew.Set(ctx, pid, offset) })
 }
 
-// onController does something with the process of a controller, if there is one.
-func (l *Lab) onController(s world.Seat, do func(pid int) error) error {
-	ids, err := identities([]string{spaceName(l.Name, s.Space)})
+// onMachine does something with the processes that live on a machine.
+func (l *Lab) onMachine(space string, do func(pid int) error) error {
+	ids, err := identities([]string{spaceName(l.Name, space)})
 	if err != nil {
 		return err
 	}

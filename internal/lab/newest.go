@@ -54,7 +54,7 @@ func (l *Lab) Follow(ctx context.Context) (number uint64, err error) {
 		if err := l.adopt(ctx, st, r); err != nil {
 			return err
 		}
-		if err := l.renewResponder(ctx); err != nil {
+		if err := l.renewResponder(); err != nil {
 			return err
 		}
 		return l.awaitPlans(ctx)
@@ -254,12 +254,9 @@ func (s *space) dropAddresses(wanted []netip.Addr) error {
 	return nil
 }
 
-// renewResponder starts what answers for the hosts again: the ports that the file names may be others.
-func (l *Lab) renewResponder(ctx context.Context) error {
-	if err := kill(ctx, []string{spaceName(l.Name, world.CoreSpace)}); err != nil {
-		return err
-	}
-	return l.startResponder()
+// renewResponder tells what answers for the hosts that the file may name other ports.
+func (l *Lab) renewResponder() error {
+	return l.onMachine(world.CoreSpace, func(pid int) error { return unix.Kill(pid, unix.SIGHUP) })
 }
 
 // How long agents may take to have a new revision. Under faults some never will.

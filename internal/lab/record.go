@@ -38,11 +38,10 @@ type record struct {
 	Faults  []Fault      `json:"faults"` // active ones, oldest first
 	Counter int          `json:"counter"`
 
-	// Programs: the agent, and what answers for hosts; of a lab with controllers also ropewayd and ropeway.
-	Agent      string   `json:"agent"`
-	Responder  []string `json:"responder,omitempty"` // none: this program
-	Controller string   `json:"controller,omitempty"`
-	Command    string   `json:"command,omitempty"`
+	// Programs: the agent, and of a lab with controllers ropewayd and ropeway.
+	Agent      string `json:"agent"`
+	Controller string `json:"controller,omitempty"`
+	Command    string `json:"command,omitempty"`
 
 	Places   []string `json:"places,omitempty"`   // that have a controller; none: plans are files
 	Revision uint64   `json:"revision,omitempty"` // of the controllers, that Source and Plan are of

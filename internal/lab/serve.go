@@ -6,6 +6,8 @@ import (
 	"fmt"
 	"io"
 	"net"
+	"os"
+	"os/signal"
 	"sync"
 	"syscall"
 	"time"
@@ -26,21 +28,23 @@ const (
 
 // A responder answers in the hosts of a lab: on every port it sends back what it gets (RFC 862).
 type responder struct {
+	spaces      []*netns.Space
 	running     sync.WaitGroup
 	listeners   []io.Closer
 	connections chan struct{} // a slot each
-	ports       map[int]bool  // of UDP
+
+	mu       sync.Mutex
+	services map[fabric.Service]bool // that it answers
 }
 
-// Serve answers for the hosts of a lab until ctx ends. It is the work of a process of its own.
+// Serve answers for the hosts of a lab until ctx ends. It is the work of a process of its own. At SIGHUP it looks what else there is to answer.
 func Serve(ctx context.Context, lab string) error {
-	r, err := readRecord(lab)
+	again := make(chan os.Signal, 1)
+	signal.Notify(again, unix.SIGHUP)
+	defer signal.Stop(again)
+	r, services, err := asked(lab)
 	if err != nil {
 		return err
-	}
-	in, list := intent.Read(r.File, []byte(r.Source))
-	if in == nil {
-		return list
 	}
 	var spaces []*netns.Space
 	for _, h := range r.World.Of(world.Host) {
@@ -51,28 +55,71 @@ func Serve(ctx context.Context, lab string) error {
 		defer ns.Close()
 		spaces = append(spaces, ns)
 	}
-	answering, err := respond(spaces, universe(in, r.Plan))
+	answering, err := respond(spaces, services)
 	if err != nil {
 		return err
 	}
-	<-ctx.Done()
-	return answering.Close()
+	for {
+		select {
+		case <-ctx.Done():
+			return answering.Close()
+		case <-again:
+			if _, services, err = asked(lab); err == nil {
+				err = answering.answer(services)
+			}
+			if err != nil {
+				return joinClose(err, answering)
+			}
+		}
+	}
+}
+
+// asked returns the record of a lab, and what its hosts are asked.
+func asked(lab string) (*record, []fabric.Service, error) {
+	r, err := readRecord(lab)
+	if err != nil {
+		return nil, nil, err
+	}
+	in, list := intent.Read(r.File, []byte(r.Source))
+	if in == nil {
+		return nil, nil, list
+	}
+	return r, universe(in, r.Plan), nil
 }
 
 // respond listens in the namespaces on the ports of the services, both families.
 func respond(spaces []*netns.Space, services []fabric.Service) (*responder, error) {
-	r := &responder{connections: make(chan struct{}, maxConnections), ports: map[int]bool{}}
-	for _, s := range services {
-		r.ports[int(s.First)] = true
+	r := &responder{spaces: spaces, connections: make(chan struct{}, maxConnections), services: map[fabric.Service]bool{}}
+	if err := r.answer(services); err != nil {
+		return nil, joinClose(err, r)
 	}
-	for _, ns := range spaces {
-		for _, s := range services {
+	return r, nil
+}
+
+// answer listens on the ports of services as well. What it listens on already goes on.
+func (r *responder) answer(services []fabric.Service) error {
+	for _, s := range services {
+		r.mu.Lock()
+		known := r.services[s]
+		r.services[s] = true
+		r.mu.Unlock()
+		if known {
+			continue
+		}
+		for _, ns := range r.spaces {
 			if err := ns.Do(func() error { return r.listen(s) }); err != nil {
-				return nil, joinClose(fmt.Errorf("listen on %s in %s: %w", s, ns.Name, err), r)
+				return fmt.Errorf("listen on %s in %s: %w", s, ns.Name, err)
 			}
 		}
 	}
-	return r, nil
+	return nil
+}
+
+// itself reports whether a datagram from a port may come from a responder.
+func (r *responder) itself(port uint16) bool {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	return r.services[fabric.Service{Protocol: fabric.UDP, First: port, Last: port}]
 }
 
 func (r *responder) listen(s fabric.Service) error {
@@ -119,7 +166,7 @@ func (r *responder) echo(c *net.UDPConn) {
 		if errors.Is(err, net.ErrClosed) {
 			return
 		}
-		if err != nil || r.ports[int(from.Port())] {
+		if err != nil || r.itself(from.Port()) {
 			continue // an ICMP error about an earlier answer
 		}
 		_, _, _ = c.WriteMsgUDPAddrPort(buf[:n], oob[:oobn], from) // lost like any packet

@@ -8,7 +8,6 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
-	"slices"
 	"sync"
 	"time"
 
@@ -143,8 +142,7 @@ func (l *Lab) up(ctx context.Context, opts Options) ([]Link, error) {
 		return nil, err
 	}
 	progress(fmt.Sprintf("starting %d agents", len(l.record.Plan.Gateways)))
-	l.record.Responder = opts.Responder
-	if err := errors.Join(l.startResponder(), l.startAgents(ctx)); err != nil {
+	if err := errors.Join(l.startResponder(opts.Responder), l.startAgents(ctx)); err != nil {
 		return nil, err
 	}
 	progress("waiting for the links")
@@ -207,8 +205,7 @@ func patienceOf(opts Options) time.Duration {
 }
 
 // startResponder starts the process that answers for all hosts. It lives in the core, so that it is found with the rest.
-func (l *Lab) startResponder() error {
-	command := l.record.Responder
+func (l *Lab) startResponder(command []string) error {
 	if len(command) == 0 {
 		self, err := os.Executable()
 		if err != nil {
@@ -216,7 +213,7 @@ func (l *Lab) startResponder() error {
 		}
 		command = []string{self, "lab", "serve"}
 	}
-	cmd := exec.Command(command[0], append(slices.Clone(command[1:]), l.Name)...) //nolint:noctx // it outlives every context
+	cmd := exec.Command(command[0], append(command[1:], l.Name)...) //nolint:noctx // it outlives every context
 	return l.startDaemon(world.CoreSpace, filepath.Join(home(l.Name), "serve.log"), cmd, nil)
 }
 

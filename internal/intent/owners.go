@@ -60,7 +60,7 @@ func (r *reader) readOwners() {
 				r.partial = true
 				continue
 			}
-			if why := unusable(prefix); why != "" {
+			if why := Unusable(prefix); why != "" {
 				r.fail("RW1205", text.At, p.subject(), fmt.Sprintf("prefix %s %s", prefix, why), "name the prefixes that the place really has")
 				r.partial = true
 				continue
@@ -96,8 +96,8 @@ func parsed(text fabric.Text) (netip.Prefix, bool) {
 	return p.Masked(), err == nil && text.Given()
 }
 
-// unusable says why no place can own a prefix, or "".
-func unusable(p netip.Prefix) string {
+// Unusable says why no place can own a prefix, or "".
+func Unusable(p netip.Prefix) string {
 	if p.Bits() == 0 {
 		return "is every address there is"
 	}

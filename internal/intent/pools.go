@@ -59,7 +59,7 @@ func (r *reader) readPool(texts []fabric.Text, name string) (pools [2]pool) {
 			r.fail("RW1208", text.At, "addressing", fmt.Sprintf("%s has a second pool of the same family, %s", name, prefix), "one of IPv4 and one of IPv6 at most")
 			continue
 		}
-		if why := unusable(prefix); why != "" {
+		if why := Unusable(prefix); why != "" {
 			r.fail("RW1205", text.At, "addressing", fmt.Sprintf("pool %s %s", prefix, why), "choose a private prefix that no place owns")
 		}
 		pools[family] = pool{prefix, text.At, name}

@@ -47,6 +47,7 @@ type Controller struct {
 	elsewhere overview // gateways that are connected to other controllers
 	started   time.Time
 	latest    atomic.Uint64 // the newest revision that was handed out
+	pulse     *pulse
 
 	mu       sync.Mutex
 	reported map[string]report // by gateway
@@ -62,8 +63,10 @@ func New(opts Options) *Controller {
 	}
 	c := &Controller{
 		opts: opts, log: opts.Log, started: opts.Now(), desk: newDesk(opts.Fabric, opts.Store), outbox: newOutbox(), reported: map[string]report{}, meters: meters{all: map[string]*meter{}},
+		pulse: newPulse(),
 	}
 	c.desk.ready = c.prepare
+	c.outbox.changed = c.pulse.beat
 	return c
 }
 
@@ -75,7 +78,10 @@ func (c *Controller) Run(ctx context.Context) error {
 		return err
 	}
 	c.lines = lines
-	c.roster = c.opts.Store.NewRoster(ctx, func(identity string) { c.outbox.nudge(strings.TrimPrefix(identity, gatewayPrefix)) })
+	c.roster = c.opts.Store.NewRoster(ctx, func(identity string) {
+		c.outbox.nudge(strings.TrimPrefix(identity, gatewayPrefix))
+		c.pulse.beat()
+	})
 	group.Go(lines.run)
 	group.Go(func() error { return c.serve(ctx) })
 	group.Go(func() error { return c.follow(ctx) })
@@ -100,6 +106,7 @@ func (c *Controller) follow(ctx context.Context) error {
 			continue
 		}
 		c.outbox.put(c.step(last, now))
+		c.pulse.beat()
 		c.log.Info("handing out", "revision", now.number)
 		last = now
 		c.latest.Store(now.number)

@@ -9,6 +9,8 @@ import (
 // An outbox holds, for every gateway, the newest grant and nothing else: whoever is slow skips what was overtaken, and a change wakes those whom
 // it concerns and nobody else.
 type outbox struct {
+	changed func() // told whenever one connects who was not, or goes; it must not block
+
 	mu    sync.Mutex
 	slots map[string]*slot
 }
@@ -55,7 +57,7 @@ func (p *parcel) delivered() {
 	p.signed = nil
 }
 
-func newOutbox() *outbox { return &outbox{slots: map[string]*slot{}} }
+func newOutbox() *outbox { return &outbox{changed: func() {}, slots: map[string]*slot{}} }
 
 func (o *outbox) slot(gateway string) *slot {
 	s := o.slots[gateway]
@@ -108,6 +110,9 @@ func (o *outbox) attend(gateway string, w watcher) {
 	defer o.mu.Unlock()
 	s := o.slot(gateway)
 	s.watchers = append(s.watchers, w)
+	if len(s.watchers) == 1 {
+		o.changed()
+	}
 }
 
 // leave ends what attend began.
@@ -121,6 +126,9 @@ func (o *outbox) leave(gateway string, w watcher) {
 	for i, x := range s.watchers {
 		if x == w {
 			s.watchers = append(s.watchers[:i:i], s.watchers[i+1:]...)
+			if len(s.watchers) == 0 {
+				o.changed()
+			}
 			break
 		}
 	}

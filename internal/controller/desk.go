@@ -177,7 +177,20 @@ type change struct {
 	places   []string // that they are bound to; none: they are not
 	override []string
 	reason   string
+	rollback uint64 // the revision whose file it is; 0: somebody wrote it
 	at       time.Time
+}
+
+// kind is what a change is called in the history, and why it was made.
+func (c *change) kind() (kind, reason string) {
+	if c.rollback == 0 {
+		return "apply", c.reason
+	}
+	reason = fmt.Sprintf("back to revision %d", c.rollback)
+	if c.reason != "" {
+		reason += ": " + c.reason
+	}
+	return "rollback", reason
 }
 
 // apply makes a file the newest revision. Where it changes nothing, no revision is made.
@@ -209,8 +222,9 @@ func (d *desk) apply(ctx context.Context, c change) (number uint64, changed bool
 	if d.ready != nil {
 		d.ready(now, next)
 	}
+	kind, reason := c.kind()
 	number, err = d.store.Commit(ctx, c.base, store.Revision{
-		At: c.at, Author: c.author, Kind: "apply", Reason: c.reason, Override: c.override, File: c.file, Lock: lock,
+		At: c.at, Author: c.author, Kind: kind, Reason: reason, Override: c.override, File: c.file, Lock: lock,
 	})
 	switch {
 	case errors.Is(err, store.ErrMoved):
@@ -248,6 +262,29 @@ func (d *desk) know(ctx context.Context, gateway string, k key.Public, at time.T
 		}
 	}
 	return fmt.Errorf("make the key of gateway %s known: the fabric changed %d times meanwhile", gateway, keyAttempts)
+}
+
+// forget takes the public key of a gateway out of the fabric, and returns the revision that does so: 0 where the fabric did not know it. Peers that
+// have no key for a gateway do not speak with it.
+func (d *desk) forget(ctx context.Context, gateway, author string, at time.Time) (number uint64, err error) {
+	for range keyAttempts {
+		now, err := d.current(ctx)
+		if err != nil {
+			return 0, err
+		}
+		if now.lock == nil || now.lock.Gateways[gateway].PublicKey.IsZero() {
+			return 0, nil
+		}
+		text, err := now.lock.With(gateway, key.Public{}).Encode()
+		if err != nil {
+			return 0, err
+		}
+		number, err = d.store.Commit(ctx, now.number, store.Revision{At: at, Author: author, Kind: "revoke", Reason: "gateway " + gateway, File: now.file, Lock: text})
+		if !errors.Is(err, store.ErrMoved) {
+			return number, err
+		}
+	}
+	return 0, fmt.Errorf("make the key of gateway %s unknown: the fabric changed %d times meanwhile", gateway, keyAttempts)
 }
 
 func moved(base, newest uint64) error {

@@ -67,7 +67,7 @@ func (s enrollmentService) Enroll(ctx context.Context, req *ropewayv1.EnrollRequ
 			return nil, err
 		}
 	}
-	certificate, err := s.issue(req.Csr, id, now)
+	certificate, err := s.issue(ctx, req.Csr, id, now)
 	if err != nil {
 		return nil, err
 	}
@@ -94,17 +94,20 @@ func (s enrollmentService) Renew(ctx context.Context, req *ropewayv1.RenewReques
 	if m.Revoked || m.Fingerprint != fingerprint {
 		return nil, connect.NewError(connect.CodePermissionDenied, errors.New("a certificate is renewed for the key that was enrolled, while its owner is a member"))
 	}
-	certificate, err := s.issue(req.Csr, id.Identity, s.opts.Now())
+	certificate, err := s.issue(ctx, req.Csr, id.Identity, s.opts.Now())
 	if err != nil {
 		return nil, err
 	}
 	return &ropewayv1.RenewResponse{Certificate: certificate}, nil
 }
 
-func (s enrollmentService) issue(csr []byte, id role.Identity, now time.Time) (*ropewayv1.Certificate, error) {
+func (s enrollmentService) issue(ctx context.Context, csr []byte, id role.Identity, now time.Time) (*ropewayv1.Certificate, error) {
 	chain, notAfter, err := s.opts.Authority.Issue(csr, id, now, certificateLife)
 	if err != nil {
 		return nil, err
+	}
+	if err := s.opts.Store.NoteEnd(ctx, id.String(), notAfter); err != nil { // it is for people to read: nobody is kept out for want of it
+		s.log.Warn("it was not noted until when a certificate is good", "identity", id.String(), "error", err)
 	}
 	return &ropewayv1.Certificate{Chain: chain, NotAfter: timestamppb.New(notAfter)}, nil
 }

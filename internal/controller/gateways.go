@@ -10,7 +10,6 @@ import (
 	"google.golang.org/protobuf/proto"
 
 	ropewayv1 "ropeway/api/ropeway/v1"
-	"ropeway/internal/logs"
 )
 
 // gatewayService is what gateways may ask. Who asks stands in the context, by the certificate.
@@ -82,22 +81,4 @@ func (c *Controller) mayWatch(ctx context.Context, who caller) *connect.Error {
 		return connect.NewError(connect.CodePermissionDenied, errDenied)
 	}
 	return nil
-}
-
-// A report is what a gateway said last of itself.
-type report struct {
-	*ropewayv1.ReportRequest
-	at time.Time // when it came
-}
-
-// longestMessage bounds what a gateway may say of its health, in bytes.
-const longestMessage = 1000
-
-// Report implements ropewayv1connect.GatewayServiceHandler.
-func (s gatewayService) Report(ctx context.Context, req *ropewayv1.ReportRequest) (*ropewayv1.ReportResponse, error) {
-	req.Message = logs.Printable(req.Message[:min(len(req.Message), longestMessage)])
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	s.reported[callerOf(ctx).Name] = report{req, s.opts.Now()}
-	return &ropewayv1.ReportResponse{}, nil
 }

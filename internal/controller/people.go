@@ -19,7 +19,12 @@ type fabricService struct{ *Controller }
 
 // Preview implements ropewayv1connect.FabricServiceHandler.
 func (s fabricService) Preview(ctx context.Context, req *ropewayv1.PreviewRequest) (*ropewayv1.PreviewResponse, error) {
-	p, now, _, err := s.desk.propose(ctx, fileName(req.Name), req.File, callerOf(ctx).places)
+	places := callerOf(ctx).places
+	name, file, err := s.desk.wanted(ctx, req.Name, req.File, req.Rollback, places)
+	if err != nil {
+		return nil, asked(err)
+	}
+	p, now, _, err := s.desk.propose(ctx, name, file, places)
 	if err != nil {
 		return nil, asked(err)
 	}
@@ -34,8 +39,12 @@ func (s fabricService) Preview(ctx context.Context, req *ropewayv1.PreviewReques
 func (s fabricService) Apply(ctx context.Context, req *ropewayv1.ApplyRequest) (*ropewayv1.ApplyResponse, error) {
 	caller := callerOf(ctx)
 	who := caller.String()
+	name, file, err := s.desk.wanted(ctx, req.Name, req.File, req.Rollback, caller.places)
+	if err != nil {
+		return nil, asked(err)
+	}
 	number, changed, err := s.desk.apply(ctx, change{
-		author: who, name: fileName(req.Name), file: req.File, base: req.Base, places: caller.places, override: req.Override, reason: req.Reason, at: s.opts.Now(),
+		author: who, name: name, file: file, rollback: req.Rollback, base: req.Base, places: caller.places, override: req.Override, reason: req.Reason, at: s.opts.Now(),
 	})
 	if err != nil {
 		s.log.Warn("a change was refused", "author", who, "error", err)
@@ -91,7 +100,11 @@ func revision(r *store.Revision) *ropewayv1.Revision {
 }
 
 // ListGateways implements ropewayv1connect.FabricServiceHandler.
-func (s fabricService) ListGateways(ctx context.Context, _ *ropewayv1.ListGatewaysRequest) (*ropewayv1.ListGatewaysResponse, error) {
+func (s fabricService) ListGateways(ctx context.Context, req *ropewayv1.ListGatewaysRequest) (*ropewayv1.ListGatewaysResponse, error) {
+	state := s.pulse.state()
+	if req.Since == state {
+		return &ropewayv1.ListGatewaysResponse{State: state, Unchanged: true}, nil
+	}
 	now, err := s.desk.current(ctx)
 	if err != nil {
 		return nil, asked(err)
@@ -104,7 +117,7 @@ func (s fabricService) ListGateways(ctx context.Context, _ *ropewayv1.ListGatewa
 	for _, m := range members {
 		enrolled[m.Identity] = !m.Revoked
 	}
-	out := &ropewayv1.ListGatewaysResponse{}
+	out := &ropewayv1.ListGatewaysResponse{State: state, Revision: now.number}
 	if now.plan == nil {
 		return out, nil
 	}
@@ -124,20 +137,6 @@ func (s fabricService) ListGateways(ctx context.Context, _ *ropewayv1.ListGatewa
 		out.Gateways = append(out.Gateways, line)
 	}
 	return out, nil
-}
-
-func (c *Controller) lastReport(gateway string) *ropewayv1.ReportedState {
-	c.mu.Lock()
-	defer c.mu.Unlock()
-	r, ok := c.reported[gateway]
-	if !ok {
-		return nil
-	}
-	return reportedState(r)
-}
-
-func reportedState(r report) *ropewayv1.ReportedState {
-	return &ropewayv1.ReportedState{KeptEpoch: r.KeptEpoch, AppliedEpoch: r.AppliedEpoch, Healthy: r.Healthy, Message: r.Message, At: timestamppb.New(r.at)}
 }
 
 // fileName is what a file is called in messages.

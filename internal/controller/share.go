@@ -56,7 +56,12 @@ func (o *overview) get(gateway string) (report, bool) {
 func (c *Controller) share(ctx context.Context) error {
 	var hearing sync.WaitGroup
 	defer hearing.Wait()
-	hearing.Go(func() { c.opts.Store.WatchSeen(ctx, c.opts.Name, c.elsewhere.set) })
+	hearing.Go(func() {
+		c.opts.Store.WatchSeen(ctx, c.opts.Name, func(told map[string][]store.Seen) {
+			c.elsewhere.set(told)
+			c.pulse.beat()
+		})
+	})
 	teller := c.opts.Store.NewTeller(c.opts.Name)
 	tick := time.NewTicker(shareEvery)
 	defer tick.Stop()

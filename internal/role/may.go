@@ -38,6 +38,8 @@ var calls = map[string][]Role{
 	api.ClusterServiceGetControllerProcedure:    readers,
 	api.ClusterServiceRemoveControllerProcedure: admins,
 	api.ClusterServiceBackupProcedure:           admins,
+	api.MemberServiceListMembersProcedure:       admins,
+	api.MemberServiceRevokeMemberProcedure:      admins,
 }
 
 // bounded is every procedure that somebody may call who is bound to places, if his role may: what it answers and changes is then bound to them, too.

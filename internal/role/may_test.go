@@ -19,7 +19,7 @@ func may(service, method string, r Role) bool {
 		return r == Gateway || r == Viewer || r == Operator || r == Admin
 	case service == "GatewayService":
 		return r == Gateway
-	case service == "AccessService":
+	case service == "AccessService" || service == "MemberService":
 		return r == Admin
 	case service == "ClusterService" && method == "Join":
 		return true

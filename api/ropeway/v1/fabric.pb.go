@@ -27,7 +27,9 @@ type PreviewRequest struct {
 	// The fabric file.
 	File []byte `protobuf:"bytes,1,opt,name=file,proto3" json:"file,omitempty"`
 	// What it is called in messages.
-	Name          string `protobuf:"bytes,2,opt,name=name,proto3" json:"name,omitempty"`
+	Name string `protobuf:"bytes,2,opt,name=name,proto3" json:"name,omitempty"`
+	// In place of a file: the revision whose file it is, to go back to it.
+	Rollback      uint64 `protobuf:"varint,20,opt,name=rollback,proto3" json:"rollback,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -74,6 +76,13 @@ func (x *PreviewRequest) GetName() string {
 		return x.Name
 	}
 	return ""
+}
+
+func (x *PreviewRequest) GetRollback() uint64 {
+	if x != nil {
+		return x.Rollback
+	}
+	return 0
 }
 
 type PreviewResponse struct {
@@ -153,8 +162,10 @@ type ApplyRequest struct {
 	// The revision that was previewed.
 	Base uint64 `protobuf:"varint,3,opt,name=base,proto3" json:"base,omitempty"`
 	// Codes of findings in spite of which the file shall be applied, and why. Both are recorded.
-	Override      []string `protobuf:"bytes,4,rep,name=override,proto3" json:"override,omitempty"`
-	Reason        string   `protobuf:"bytes,5,opt,name=reason,proto3" json:"reason,omitempty"`
+	Override []string `protobuf:"bytes,4,rep,name=override,proto3" json:"override,omitempty"`
+	Reason   string   `protobuf:"bytes,5,opt,name=reason,proto3" json:"reason,omitempty"`
+	// In place of a file: the revision whose file it is, to go back to it.
+	Rollback      uint64 `protobuf:"varint,20,opt,name=rollback,proto3" json:"rollback,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -222,6 +233,13 @@ func (x *ApplyRequest) GetReason() string {
 		return x.Reason
 	}
 	return ""
+}
+
+func (x *ApplyRequest) GetRollback() uint64 {
+	if x != nil {
+		return x.Rollback
+	}
+	return 0
 }
 
 type ApplyResponse struct {
@@ -485,7 +503,7 @@ type Revision struct {
 	At     *timestamppb.Timestamp `protobuf:"bytes,2,opt,name=at,proto3" json:"at,omitempty"`
 	// Who made it: an identity.
 	Author string `protobuf:"bytes,3,opt,name=author,proto3" json:"author,omitempty"`
-	// What made it: "apply", "enroll", "rollback".
+	// What made it: "apply", "enroll", "rollback", "revoke".
 	Kind          string   `protobuf:"bytes,4,opt,name=kind,proto3" json:"kind,omitempty"`
 	Reason        string   `protobuf:"bytes,5,opt,name=reason,proto3" json:"reason,omitempty"`
 	Override      []string `protobuf:"bytes,6,rep,name=override,proto3" json:"override,omitempty"`
@@ -566,7 +584,9 @@ func (x *Revision) GetOverride() []string {
 }
 
 type ListGatewaysRequest struct {
-	state         protoimpl.MessageState `protogen:"open.v1"`
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// The state of an earlier answer: where nothing changed since, the answer is short.
+	Since         string `protobuf:"bytes,10,opt,name=since,proto3" json:"since,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -601,9 +621,22 @@ func (*ListGatewaysRequest) Descriptor() ([]byte, []int) {
 	return file_ropeway_v1_fabric_proto_rawDescGZIP(), []int{9}
 }
 
+func (x *ListGatewaysRequest) GetSince() string {
+	if x != nil {
+		return x.Since
+	}
+	return ""
+}
+
 type ListGatewaysResponse struct {
-	state         protoimpl.MessageState `protogen:"open.v1"`
-	Gateways      []*Gateway             `protobuf:"bytes,1,rep,name=gateways,proto3" json:"gateways,omitempty"`
+	state    protoimpl.MessageState `protogen:"open.v1"`
+	Gateways []*Gateway             `protobuf:"bytes,1,rep,name=gateways,proto3" json:"gateways,omitempty"`
+	// What to ask with next time. It means nothing to anybody else, and another controller has another.
+	State string `protobuf:"bytes,10,opt,name=state,proto3" json:"state,omitempty"`
+	// Nothing changed since the state that was asked with, and nothing else is said.
+	Unchanged bool `protobuf:"varint,11,opt,name=unchanged,proto3" json:"unchanged,omitempty"`
+	// The number of the newest revision.
+	Revision      uint64 `protobuf:"varint,12,opt,name=revision,proto3" json:"revision,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -643,6 +676,27 @@ func (x *ListGatewaysResponse) GetGateways() []*Gateway {
 		return x.Gateways
 	}
 	return nil
+}
+
+func (x *ListGatewaysResponse) GetState() string {
+	if x != nil {
+		return x.State
+	}
+	return ""
+}
+
+func (x *ListGatewaysResponse) GetUnchanged() bool {
+	if x != nil {
+		return x.Unchanged
+	}
+	return false
+}
+
+func (x *ListGatewaysResponse) GetRevision() uint64 {
+	if x != nil {
+		return x.Revision
+	}
+	return 0
 }
 
 type Gateway struct {
@@ -737,6 +791,7 @@ type ReportedState struct {
 	Healthy       bool                   `protobuf:"varint,3,opt,name=healthy,proto3" json:"healthy,omitempty"`
 	Message       string                 `protobuf:"bytes,4,opt,name=message,proto3" json:"message,omitempty"`
 	At            *timestamppb.Timestamp `protobuf:"bytes,5,opt,name=at,proto3" json:"at,omitempty"`
+	Drift         []*Drift               `protobuf:"bytes,10,rep,name=drift,proto3" json:"drift,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -806,26 +861,35 @@ func (x *ReportedState) GetAt() *timestamppb.Timestamp {
 	return nil
 }
 
+func (x *ReportedState) GetDrift() []*Drift {
+	if x != nil {
+		return x.Drift
+	}
+	return nil
+}
+
 var File_ropeway_v1_fabric_proto protoreflect.FileDescriptor
 
 const file_ropeway_v1_fabric_proto_rawDesc = "" +
 	"\n" +
 	"\x17ropeway/v1/fabric.proto\x12\n" +
-	"ropeway.v1\x1a\x1fgoogle/protobuf/timestamp.proto\"8\n" +
+	"ropeway.v1\x1a\x1fgoogle/protobuf/timestamp.proto\x1a\x18ropeway/v1/gateway.proto\"T\n" +
 	"\x0ePreviewRequest\x12\x12\n" +
 	"\x04file\x18\x01 \x01(\fR\x04file\x12\x12\n" +
-	"\x04name\x18\x02 \x01(\tR\x04name\"s\n" +
+	"\x04name\x18\x02 \x01(\tR\x04name\x12\x1a\n" +
+	"\brollback\x18\x14 \x01(\x04R\brollback\"s\n" +
 	"\x0fPreviewResponse\x12\x12\n" +
 	"\x04base\x18\x01 \x01(\x04R\x04base\x12\x1a\n" +
 	"\bproposal\x18\x02 \x01(\fR\bproposal\x12\x18\n" +
 	"\achanged\x18\x03 \x01(\bR\achanged\x12\x16\n" +
-	"\x06proven\x18\x04 \x01(\bR\x06proven\"~\n" +
+	"\x06proven\x18\x04 \x01(\bR\x06proven\"\x9a\x01\n" +
 	"\fApplyRequest\x12\x12\n" +
 	"\x04file\x18\x01 \x01(\fR\x04file\x12\x12\n" +
 	"\x04name\x18\x02 \x01(\tR\x04name\x12\x12\n" +
 	"\x04base\x18\x03 \x01(\x04R\x04base\x12\x1a\n" +
 	"\boverride\x18\x04 \x03(\tR\boverride\x12\x16\n" +
-	"\x06reason\x18\x05 \x01(\tR\x06reason\"E\n" +
+	"\x06reason\x18\x05 \x01(\tR\x06reason\x12\x1a\n" +
+	"\brollback\x18\x14 \x01(\x04R\brollback\"E\n" +
 	"\rApplyResponse\x12\x1a\n" +
 	"\brevision\x18\x01 \x01(\x04R\brevision\x12\x18\n" +
 	"\achanged\x18\x02 \x01(\bR\achanged\",\n" +
@@ -846,24 +910,32 @@ const file_ropeway_v1_fabric_proto_rawDesc = "" +
 	"\x06author\x18\x03 \x01(\tR\x06author\x12\x12\n" +
 	"\x04kind\x18\x04 \x01(\tR\x04kind\x12\x16\n" +
 	"\x06reason\x18\x05 \x01(\tR\x06reason\x12\x1a\n" +
-	"\boverride\x18\x06 \x03(\tR\boverride\"\x15\n" +
-	"\x13ListGatewaysRequest\"G\n" +
+	"\boverride\x18\x06 \x03(\tR\boverride\"+\n" +
+	"\x13ListGatewaysRequest\x12\x14\n" +
+	"\x05since\x18\n" +
+	" \x01(\tR\x05since\"\x97\x01\n" +
 	"\x14ListGatewaysResponse\x12/\n" +
-	"\bgateways\x18\x01 \x03(\v2\x13.ropeway.v1.GatewayR\bgateways\"\xba\x01\n" +
+	"\bgateways\x18\x01 \x03(\v2\x13.ropeway.v1.GatewayR\bgateways\x12\x14\n" +
+	"\x05state\x18\n" +
+	" \x01(\tR\x05state\x12\x1c\n" +
+	"\tunchanged\x18\v \x01(\bR\tunchanged\x12\x1a\n" +
+	"\brevision\x18\f \x01(\x04R\brevision\"\xba\x01\n" +
 	"\aGateway\x12\x12\n" +
 	"\x04name\x18\x01 \x01(\tR\x04name\x12\x14\n" +
 	"\x05place\x18\x02 \x01(\tR\x05place\x12\x1a\n" +
 	"\benrolled\x18\x03 \x01(\bR\benrolled\x12\x1c\n" +
 	"\tconnected\x18\x04 \x01(\bR\tconnected\x12\x14\n" +
 	"\x05epoch\x18\x05 \x01(\x04R\x05epoch\x125\n" +
-	"\breported\x18\x06 \x01(\v2\x19.ropeway.v1.ReportedStateR\breported\"\xb3\x01\n" +
+	"\breported\x18\x06 \x01(\v2\x19.ropeway.v1.ReportedStateR\breported\"\xdc\x01\n" +
 	"\rReportedState\x12\x1d\n" +
 	"\n" +
 	"kept_epoch\x18\x01 \x01(\x04R\tkeptEpoch\x12#\n" +
 	"\rapplied_epoch\x18\x02 \x01(\x04R\fappliedEpoch\x12\x18\n" +
 	"\ahealthy\x18\x03 \x01(\bR\ahealthy\x12\x18\n" +
 	"\amessage\x18\x04 \x01(\tR\amessage\x12*\n" +
-	"\x02at\x18\x05 \x01(\v2\x1a.google.protobuf.TimestampR\x02at2\x8a\x03\n" +
+	"\x02at\x18\x05 \x01(\v2\x1a.google.protobuf.TimestampR\x02at\x12'\n" +
+	"\x05drift\x18\n" +
+	" \x03(\v2\x11.ropeway.v1.DriftR\x05drift2\x8a\x03\n" +
 	"\rFabricService\x12B\n" +
 	"\aPreview\x12\x1a.ropeway.v1.PreviewRequest\x1a\x1b.ropeway.v1.PreviewResponse\x12<\n" +
 	"\x05Apply\x12\x18.ropeway.v1.ApplyRequest\x1a\x19.ropeway.v1.ApplyResponse\x12N\n" +
@@ -899,6 +971,7 @@ var file_ropeway_v1_fabric_proto_goTypes = []any{
 	(*Gateway)(nil),               // 11: ropeway.v1.Gateway
 	(*ReportedState)(nil),         // 12: ropeway.v1.ReportedState
 	(*timestamppb.Timestamp)(nil), // 13: google.protobuf.Timestamp
+	(*Drift)(nil),                 // 14: ropeway.v1.Drift
 }
 var file_ropeway_v1_fabric_proto_depIdxs = []int32{
 	8,  // 0: ropeway.v1.GetRevisionResponse.revision:type_name -> ropeway.v1.Revision
@@ -907,21 +980,22 @@ var file_ropeway_v1_fabric_proto_depIdxs = []int32{
 	11, // 3: ropeway.v1.ListGatewaysResponse.gateways:type_name -> ropeway.v1.Gateway
 	12, // 4: ropeway.v1.Gateway.reported:type_name -> ropeway.v1.ReportedState
 	13, // 5: ropeway.v1.ReportedState.at:type_name -> google.protobuf.Timestamp
-	0,  // 6: ropeway.v1.FabricService.Preview:input_type -> ropeway.v1.PreviewRequest
-	2,  // 7: ropeway.v1.FabricService.Apply:input_type -> ropeway.v1.ApplyRequest
-	4,  // 8: ropeway.v1.FabricService.GetRevision:input_type -> ropeway.v1.GetRevisionRequest
-	6,  // 9: ropeway.v1.FabricService.ListRevisions:input_type -> ropeway.v1.ListRevisionsRequest
-	9,  // 10: ropeway.v1.FabricService.ListGateways:input_type -> ropeway.v1.ListGatewaysRequest
-	1,  // 11: ropeway.v1.FabricService.Preview:output_type -> ropeway.v1.PreviewResponse
-	3,  // 12: ropeway.v1.FabricService.Apply:output_type -> ropeway.v1.ApplyResponse
-	5,  // 13: ropeway.v1.FabricService.GetRevision:output_type -> ropeway.v1.GetRevisionResponse
-	7,  // 14: ropeway.v1.FabricService.ListRevisions:output_type -> ropeway.v1.ListRevisionsResponse
-	10, // 15: ropeway.v1.FabricService.ListGateways:output_type -> ropeway.v1.ListGatewaysResponse
-	11, // [11:16] is the sub-list for method output_type
-	6,  // [6:11] is the sub-list for method input_type
-	6,  // [6:6] is the sub-list for extension type_name
-	6,  // [6:6] is the sub-list for extension extendee
-	0,  // [0:6] is the sub-list for field type_name
+	14, // 6: ropeway.v1.ReportedState.drift:type_name -> ropeway.v1.Drift
+	0,  // 7: ropeway.v1.FabricService.Preview:input_type -> ropeway.v1.PreviewRequest
+	2,  // 8: ropeway.v1.FabricService.Apply:input_type -> ropeway.v1.ApplyRequest
+	4,  // 9: ropeway.v1.FabricService.GetRevision:input_type -> ropeway.v1.GetRevisionRequest
+	6,  // 10: ropeway.v1.FabricService.ListRevisions:input_type -> ropeway.v1.ListRevisionsRequest
+	9,  // 11: ropeway.v1.FabricService.ListGateways:input_type -> ropeway.v1.ListGatewaysRequest
+	1,  // 12: ropeway.v1.FabricService.Preview:output_type -> ropeway.v1.PreviewResponse
+	3,  // 13: ropeway.v1.FabricService.Apply:output_type -> ropeway.v1.ApplyResponse
+	5,  // 14: ropeway.v1.FabricService.GetRevision:output_type -> ropeway.v1.GetRevisionResponse
+	7,  // 15: ropeway.v1.FabricService.ListRevisions:output_type -> ropeway.v1.ListRevisionsResponse
+	10, // 16: ropeway.v1.FabricService.ListGateways:output_type -> ropeway.v1.ListGatewaysResponse
+	12, // [12:17] is the sub-list for method output_type
+	7,  // [7:12] is the sub-list for method input_type
+	7,  // [7:7] is the sub-list for extension type_name
+	7,  // [7:7] is the sub-list for extension extendee
+	0,  // [0:7] is the sub-list for field type_name
 }
 
 func init() { file_ropeway_v1_fabric_proto_init() }
@@ -929,6 +1003,7 @@ func file_ropeway_v1_fabric_proto_init() {
 	if File_ropeway_v1_fabric_proto != nil {
 		return
 	}
+	file_ropeway_v1_gateway_proto_init()
 	type x struct{}
 	out := protoimpl.TypeBuilder{
 		File: protoimpl.DescBuilder{

@@ -266,8 +266,10 @@ type ReportRequest struct {
 	AppliedEpoch uint64 `protobuf:"varint,2,opt,name=applied_epoch,json=appliedEpoch,proto3" json:"applied_epoch,omitempty"`
 	Healthy      bool   `protobuf:"varint,3,opt,name=healthy,proto3" json:"healthy,omitempty"`
 	// Why it is not, in one line; never anything secret.
-	Message       string                 `protobuf:"bytes,4,opt,name=message,proto3" json:"message,omitempty"`
-	At            *timestamppb.Timestamp `protobuf:"bytes,5,opt,name=at,proto3" json:"at,omitempty"`
+	Message string                 `protobuf:"bytes,4,opt,name=message,proto3" json:"message,omitempty"`
+	At      *timestamppb.Timestamp `protobuf:"bytes,5,opt,name=at,proto3" json:"at,omitempty"`
+	// What was not as the plan said although the machine once was all of it, the newest first; 32 at most.
+	Drift         []*Drift `protobuf:"bytes,10,rep,name=drift,proto3" json:"drift,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -337,6 +339,102 @@ func (x *ReportRequest) GetAt() *timestamppb.Timestamp {
 	return nil
 }
 
+func (x *ReportRequest) GetDrift() []*Drift {
+	if x != nil {
+		return x.Drift
+	}
+	return nil
+}
+
+// Something that nobody asked for: found on a machine that was as its plan says, and undone, or standing.
+type Drift struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// The part of the machine: "firewall", "devices", "sysctls", "routes".
+	Step string `protobuf:"bytes,1,opt,name=step,proto3" json:"step,omitempty"`
+	// What was done about it, or why nothing could be, in one line; never anything secret.
+	What string `protobuf:"bytes,2,opt,name=what,proto3" json:"what,omitempty"`
+	// It could not be undone yet.
+	Stands bool `protobuf:"varint,3,opt,name=stands,proto3" json:"stands,omitempty"`
+	// How often it was found, and when.
+	Times         uint32                 `protobuf:"varint,4,opt,name=times,proto3" json:"times,omitempty"`
+	First         *timestamppb.Timestamp `protobuf:"bytes,5,opt,name=first,proto3" json:"first,omitempty"`
+	Last          *timestamppb.Timestamp `protobuf:"bytes,6,opt,name=last,proto3" json:"last,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *Drift) Reset() {
+	*x = Drift{}
+	mi := &file_ropeway_v1_gateway_proto_msgTypes[5]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *Drift) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*Drift) ProtoMessage() {}
+
+func (x *Drift) ProtoReflect() protoreflect.Message {
+	mi := &file_ropeway_v1_gateway_proto_msgTypes[5]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use Drift.ProtoReflect.Descriptor instead.
+func (*Drift) Descriptor() ([]byte, []int) {
+	return file_ropeway_v1_gateway_proto_rawDescGZIP(), []int{5}
+}
+
+func (x *Drift) GetStep() string {
+	if x != nil {
+		return x.Step
+	}
+	return ""
+}
+
+func (x *Drift) GetWhat() string {
+	if x != nil {
+		return x.What
+	}
+	return ""
+}
+
+func (x *Drift) GetStands() bool {
+	if x != nil {
+		return x.Stands
+	}
+	return false
+}
+
+func (x *Drift) GetTimes() uint32 {
+	if x != nil {
+		return x.Times
+	}
+	return 0
+}
+
+func (x *Drift) GetFirst() *timestamppb.Timestamp {
+	if x != nil {
+		return x.First
+	}
+	return nil
+}
+
+func (x *Drift) GetLast() *timestamppb.Timestamp {
+	if x != nil {
+		return x.Last
+	}
+	return nil
+}
+
 type ReportResponse struct {
 	state         protoimpl.MessageState `protogen:"open.v1"`
 	unknownFields protoimpl.UnknownFields
@@ -345,7 +443,7 @@ type ReportResponse struct {
 
 func (x *ReportResponse) Reset() {
 	*x = ReportResponse{}
-	mi := &file_ropeway_v1_gateway_proto_msgTypes[5]
+	mi := &file_ropeway_v1_gateway_proto_msgTypes[6]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -357,7 +455,7 @@ func (x *ReportResponse) String() string {
 func (*ReportResponse) ProtoMessage() {}
 
 func (x *ReportResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_ropeway_v1_gateway_proto_msgTypes[5]
+	mi := &file_ropeway_v1_gateway_proto_msgTypes[6]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -370,7 +468,7 @@ func (x *ReportResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ReportResponse.ProtoReflect.Descriptor instead.
 func (*ReportResponse) Descriptor() ([]byte, []int) {
-	return file_ropeway_v1_gateway_proto_rawDescGZIP(), []int{5}
+	return file_ropeway_v1_gateway_proto_rawDescGZIP(), []int{6}
 }
 
 var File_ropeway_v1_gateway_proto protoreflect.FileDescriptor
@@ -392,14 +490,23 @@ const file_ropeway_v1_gateway_proto_rawDesc = "" +
 	"\x06fabric\x18\x01 \x01(\tR\x06fabric\x12\x18\n" +
 	"\agateway\x18\x02 \x01(\tR\agateway\x12\x14\n" +
 	"\x05epoch\x18\x03 \x01(\x04R\x05epoch\x12\x12\n" +
-	"\x04plan\x18\x04 \x01(\fR\x04plan\"\xb3\x01\n" +
+	"\x04plan\x18\x04 \x01(\fR\x04plan\"\xdc\x01\n" +
 	"\rReportRequest\x12\x1d\n" +
 	"\n" +
 	"kept_epoch\x18\x01 \x01(\x04R\tkeptEpoch\x12#\n" +
 	"\rapplied_epoch\x18\x02 \x01(\x04R\fappliedEpoch\x12\x18\n" +
 	"\ahealthy\x18\x03 \x01(\bR\ahealthy\x12\x18\n" +
 	"\amessage\x18\x04 \x01(\tR\amessage\x12*\n" +
-	"\x02at\x18\x05 \x01(\v2\x1a.google.protobuf.TimestampR\x02at\"\x10\n" +
+	"\x02at\x18\x05 \x01(\v2\x1a.google.protobuf.TimestampR\x02at\x12'\n" +
+	"\x05drift\x18\n" +
+	" \x03(\v2\x11.ropeway.v1.DriftR\x05drift\"\xbf\x01\n" +
+	"\x05Drift\x12\x12\n" +
+	"\x04step\x18\x01 \x01(\tR\x04step\x12\x12\n" +
+	"\x04what\x18\x02 \x01(\tR\x04what\x12\x16\n" +
+	"\x06stands\x18\x03 \x01(\bR\x06stands\x12\x14\n" +
+	"\x05times\x18\x04 \x01(\rR\x05times\x120\n" +
+	"\x05first\x18\x05 \x01(\v2\x1a.google.protobuf.TimestampR\x05first\x12.\n" +
+	"\x04last\x18\x06 \x01(\v2\x1a.google.protobuf.TimestampR\x04last\"\x10\n" +
 	"\x0eReportResponse2\x91\x01\n" +
 	"\x0eGatewayService\x12>\n" +
 	"\x05Watch\x12\x18.ropeway.v1.WatchRequest\x1a\x19.ropeway.v1.WatchResponse0\x01\x12?\n" +
@@ -417,29 +524,33 @@ func file_ropeway_v1_gateway_proto_rawDescGZIP() []byte {
 	return file_ropeway_v1_gateway_proto_rawDescData
 }
 
-var file_ropeway_v1_gateway_proto_msgTypes = make([]protoimpl.MessageInfo, 6)
+var file_ropeway_v1_gateway_proto_msgTypes = make([]protoimpl.MessageInfo, 7)
 var file_ropeway_v1_gateway_proto_goTypes = []any{
 	(*WatchRequest)(nil),          // 0: ropeway.v1.WatchRequest
 	(*WatchResponse)(nil),         // 1: ropeway.v1.WatchResponse
 	(*SignedGrant)(nil),           // 2: ropeway.v1.SignedGrant
 	(*Grant)(nil),                 // 3: ropeway.v1.Grant
 	(*ReportRequest)(nil),         // 4: ropeway.v1.ReportRequest
-	(*ReportResponse)(nil),        // 5: ropeway.v1.ReportResponse
-	(*timestamppb.Timestamp)(nil), // 6: google.protobuf.Timestamp
+	(*Drift)(nil),                 // 5: ropeway.v1.Drift
+	(*ReportResponse)(nil),        // 6: ropeway.v1.ReportResponse
+	(*timestamppb.Timestamp)(nil), // 7: google.protobuf.Timestamp
 }
 var file_ropeway_v1_gateway_proto_depIdxs = []int32{
 	2, // 0: ropeway.v1.WatchRequest.held:type_name -> ropeway.v1.SignedGrant
 	2, // 1: ropeway.v1.WatchResponse.grant:type_name -> ropeway.v1.SignedGrant
-	6, // 2: ropeway.v1.ReportRequest.at:type_name -> google.protobuf.Timestamp
-	0, // 3: ropeway.v1.GatewayService.Watch:input_type -> ropeway.v1.WatchRequest
-	4, // 4: ropeway.v1.GatewayService.Report:input_type -> ropeway.v1.ReportRequest
-	1, // 5: ropeway.v1.GatewayService.Watch:output_type -> ropeway.v1.WatchResponse
-	5, // 6: ropeway.v1.GatewayService.Report:output_type -> ropeway.v1.ReportResponse
-	5, // [5:7] is the sub-list for method output_type
-	3, // [3:5] is the sub-list for method input_type
-	3, // [3:3] is the sub-list for extension type_name
-	3, // [3:3] is the sub-list for extension extendee
-	0, // [0:3] is the sub-list for field type_name
+	7, // 2: ropeway.v1.ReportRequest.at:type_name -> google.protobuf.Timestamp
+	5, // 3: ropeway.v1.ReportRequest.drift:type_name -> ropeway.v1.Drift
+	7, // 4: ropeway.v1.Drift.first:type_name -> google.protobuf.Timestamp
+	7, // 5: ropeway.v1.Drift.last:type_name -> google.protobuf.Timestamp
+	0, // 6: ropeway.v1.GatewayService.Watch:input_type -> ropeway.v1.WatchRequest
+	4, // 7: ropeway.v1.GatewayService.Report:input_type -> ropeway.v1.ReportRequest
+	1, // 8: ropeway.v1.GatewayService.Watch:output_type -> ropeway.v1.WatchResponse
+	6, // 9: ropeway.v1.GatewayService.Report:output_type -> ropeway.v1.ReportResponse
+	8, // [8:10] is the sub-list for method output_type
+	6, // [6:8] is the sub-list for method input_type
+	6, // [6:6] is the sub-list for extension type_name
+	6, // [6:6] is the sub-list for extension extendee
+	0, // [0:6] is the sub-list for field type_name
 }
 
 func init() { file_ropeway_v1_gateway_proto_init() }
@@ -453,7 +564,7 @@ func file_ropeway_v1_gateway_proto_init() {
 			GoPackagePath: reflect.TypeOf(x{}).PkgPath(),
 			RawDescriptor: unsafe.Slice(unsafe.StringData(file_ropeway_v1_gateway_proto_rawDesc), len(file_ropeway_v1_gateway_proto_rawDesc)),
 			NumEnums:      0,
-			NumMessages:   6,
+			NumMessages:   7,
 			NumExtensions: 0,
 			NumServices:   1,
 		},

@@ -4,7 +4,9 @@ import (
 	"context"
 
 	"golang.org/x/sync/errgroup"
+	"google.golang.org/protobuf/types/known/timestamppb"
 
+	ropewayv1 "ropeway/api/ropeway/v1"
 	"ropeway/internal/agent"
 	"ropeway/internal/courier"
 )
@@ -18,7 +20,7 @@ func follow(ctx context.Context, opts agent.Options) error {
 	}
 	c, err := courier.New(courier.Options{State: opts.State, Log: opts.Log, Status: func() courier.Status {
 		applied, reasons := a.Brief()
-		return courier.Status{Applied: applied, Healthy: len(reasons) == 0, Message: firstOf(reasons)}
+		return courier.Status{Applied: applied, Healthy: len(reasons) == 0, Message: firstOf(reasons), Drift: driftOf(a.Drift())}
 	}})
 	if err != nil {
 		return problem("RW6001", "run needs a plan, or a controller: "+err.Error(), "name a file with --plan, or run ropeway-gateway enroll first")
@@ -27,6 +29,17 @@ func follow(ctx context.Context, opts agent.Options) error {
 	group.Go(func() error { return a.Run(ctx) })
 	group.Go(func() error { c.Run(ctx); return nil })
 	return group.Wait()
+}
+
+// driftOf is what the controller hears of drift.
+func driftOf(list []agent.Drift) []*ropewayv1.Drift {
+	var out []*ropewayv1.Drift
+	for _, d := range list {
+		out = append(out, &ropewayv1.Drift{
+			Step: d.Step, What: d.What, Stands: d.Stands, Times: uint32(d.Times), First: timestamppb.New(d.First), Last: timestamppb.New(d.Last), //nolint:gosec // once a second at most
+		})
+	}
+	return out
 }
 
 func firstOf(list []string) string {

@@ -2,6 +2,7 @@ package agent
 
 import (
 	"maps"
+	"slices"
 	"time"
 
 	"ropeway/internal/plan"
@@ -20,6 +21,7 @@ type record struct {
 	applies   int
 	failures  map[string]int // by step
 	repairs   map[string]int // changes without a new plan, by step
+	drift     []Drift        // the newest of them, and what stands, the newest first
 }
 
 // Applied tells of one pass.
@@ -32,7 +34,7 @@ type Applied struct {
 // clone returns a record that shares nothing that changes.
 func (r *record) clone() record {
 	out := *r
-	out.failures, out.repairs = maps.Clone(r.failures), maps.Clone(r.repairs)
+	out.failures, out.repairs, out.drift = maps.Clone(r.failures), maps.Clone(r.repairs), slices.Clone(r.drift)
 	return out
 }
 
@@ -48,6 +50,11 @@ func (r *record) note(want *plan.Document, out *outcome, settled bool, begun tim
 	}
 	for name := range out.errs {
 		r.failures = count(r.failures, name, 1)
+	}
+	if settled {
+		r.drifted(driftOf(out, now))
+	} else {
+		r.drifted(nil) // of another plan nothing stands
 	}
 	if changes > 0 {
 		r.changed = now

@@ -73,6 +73,7 @@ type Status struct {
 	Applied string // the revision that the machine was last found to be in full
 	Healthy bool
 	Message string
+	Drift   []*ropewayv1.Drift // what was not as the plan said, the newest first
 }
 
 // New returns a courier for a gateway that was enrolled, or member.ErrMissing.

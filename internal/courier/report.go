@@ -2,6 +2,7 @@ package courier
 
 import (
 	"context"
+	"slices"
 	"time"
 
 	"google.golang.org/protobuf/types/known/timestamppb"
@@ -25,7 +26,7 @@ func (c *Courier) report(ctx context.Context, client ropewayv1connect.GatewaySer
 	for {
 		now := c.now()
 		if last == nil || time.Since(told) > tellEvery || now.KeptEpoch != last.KeptEpoch || now.AppliedEpoch != last.AppliedEpoch ||
-			now.Healthy != last.Healthy || now.Message != last.Message {
+			now.Healthy != last.Healthy || now.Message != last.Message || !sameDrift(now.Drift, last.Drift) {
 			if _, err := client.Report(ctx, now); err != nil {
 				return err
 			}
@@ -49,7 +50,13 @@ func (c *Courier) now() *ropewayv1.ReportRequest {
 	}
 	return &ropewayv1.ReportRequest{
 		KeptEpoch: c.held.Epoch, AppliedEpoch: c.applied, Healthy: st.Healthy, Message: st.Message, At: timestamppb.Now(),
+		Drift: st.Drift,
 	}
+}
+
+// sameDrift reports whether two lists tell of the same things. How often one was found can wait: somebody may undo every repair at once.
+func sameDrift(a, b []*ropewayv1.Drift) bool {
+	return slices.EqualFunc(a, b, func(x, y *ropewayv1.Drift) bool { return x.Step == y.Step && x.What == y.What && x.Stands == y.Stands })
 }
 
 // renew brings a fresh certificate where it is time for one.

@@ -2,11 +2,10 @@ package main
 
 import (
 	"bufio"
-	"encoding/json"
-	"fmt"
 	"os"
 	"strings"
 
+	"connectrpc.com/connect"
 	"github.com/spf13/cobra"
 	"golang.org/x/term"
 
@@ -16,7 +15,7 @@ import (
 	"ropeway/internal/proposal"
 )
 
-// applying is what the flags of apply say.
+// applying is what the flags of apply and rollback say.
 type applying struct {
 	yes      bool
 	override []string
@@ -26,49 +25,87 @@ type applying struct {
 func newApplyCommand() *cobra.Command {
 	var a applying
 	cmd := &cobra.Command{
-		Use:   "apply FILE",
+		Use:   "apply FILE|PLANFILE",
 		Short: "Make the file what the controller's fabric is",
-		Long: `Apply shows what the file would change (as plan does, but against the fabric that the controller keeps), asks, and makes it so. It is refused
-where the fabric was changed after you looked, and where the proof fails, unless you override what it names and say why.`,
-		Args: cobra.ExactArgs(1), ValidArgsFunction: oneFile,
+		Long: `Apply shows what the file would change, as plan does, asks, and makes it so. It is refused where the fabric was changed after you looked, and
+where the proof fails, unless you override what it names and say why.
+
+What "ropeway plan FILE --out PLANFILE" saved is applied exactly as it was looked at, without another question, or not at all: where the
+fabric has changed since, apply says what came in between.`,
+		Example: `  ropeway apply shop.yaml                  # shows, asks, applies
+  ropeway apply shop.yaml --auto-approve   # where no person looks
+  ropeway apply friday.plan                # what plan --out saved`,
+		Args: cobra.ExactArgs(1),
+		ValidArgsFunction: func(*cobra.Command, []string, string) ([]string, cobra.ShellCompDirective) {
+			return []string{"yaml", "yml", "plan"}, cobra.ShellCompDirectiveFilterFileExt
+		},
 	}
-	cmd.Flags().BoolVar(&a.yes, "auto-approve", false, "do not ask")
-	cmd.Flags().StringSliceVar(&a.override, "override", nil, `apply in spite of these findings (codes, or "tests"); it is recorded`)
-	cmd.Flags().StringVar(&a.reason, "reason", "", "why; it is recorded")
+	a.flags(cmd)
 	cmd.RunE = func(cmd *cobra.Command, args []string) error { return a.run(cmd, args[0]) }
 	return cmd
 }
 
+func (a *applying) flags(cmd *cobra.Command) {
+	cmd.Flags().BoolVar(&a.yes, "auto-approve", false, "do not ask")
+	cmd.Flags().StringSliceVar(&a.override, "override", nil, `apply in spite of these findings (codes, or "tests"); it is recorded`)
+	cmd.Flags().StringVar(&a.reason, "reason", "", "why; it is recorded")
+}
+
+// maxAppliedFile is how much of a fabric file, or of a saved plan, which holds one in base64, is read, in bytes.
+const maxAppliedFile = 2 * maxFabricFile
+
 func (a *applying) run(cmd *cobra.Command, file string) error {
-	text, err := files.Read(file, maxFabricFile)
+	text, err := files.Read(file, maxAppliedFile)
 	if err != nil {
 		return unreadable("fabric file", err)
 	}
-	return talk(cmd, func(r *remote) error { return a.propose(cmd, r, file, text) })
+	w := wish{name: file, file: text}
+	if proposal.IsSaved(text) {
+		if w.saved, err = proposal.DecodeSaved(text); err != nil {
+			return problem("RW7501", "saved plan "+console.Visible(file), err.Error(), "save it again: ropeway plan FILE --out PLANFILE")
+		}
+		w.name, w.file = w.saved.Name, w.saved.File
+	}
+	return talk(cmd, func(r *remote) error { return a.propose(cmd, r, w) })
+}
+
+// A wish is what the fabric shall be: a file, or that of an earlier revision.
+type wish struct {
+	name     string
+	file     []byte
+	rollback uint64
+	saved    *proposal.Saved // nil: it was not looked at before
 }
 
 // propose shows the difference, and applies it where the person agrees.
-func (a *applying) propose(cmd *cobra.Command, r *remote, file string, text []byte) error {
-	seen, err := r.fabric.Preview(cmd.Context(), &ropewayv1.PreviewRequest{File: text, Name: file})
+func (a *applying) propose(cmd *cobra.Command, r *remote, w wish) error {
+	seen, err := r.preview(cmd.Context(), &ropewayv1.PreviewRequest{File: w.file, Name: w.name, Rollback: w.rollback})
 	if err != nil {
 		return err
 	}
-	p := &shown{Proposal: &proposal.Proposal{}, file: file, remote: true}
-	if err := json.Unmarshal(seen.Proposal, p.Proposal); err != nil {
-		return fmt.Errorf("read the controller's answer: %w", err)
+	if w.saved != nil {
+		if err := r.sameAsSaved(cmd, w.saved, seen); err != nil {
+			return err
+		}
 	}
-	if err := say(cmd, "%s", p.text(styleOf(cmd, cmd.OutOrStdout()))); err != nil {
+	seen.asks = true
+	if err := say(cmd, "%s", seen.text(styleOf(cmd, cmd.OutOrStdout()))); err != nil {
 		return err
 	}
 	switch {
-	case len(p.Unproven(a.override)) > 0:
+	case len(seen.Unproven(a.override)) > 0:
 		return exitProof
-	case !a.yes && seen.Changed:
+	case !a.yes && w.saved == nil && seen.Changed:
 		if ok, err := ask(cmd, "Apply this to the fabric?"); err != nil || !ok {
 			return err
 		}
 	}
-	done, err := r.fabric.Apply(cmd.Context(), &ropewayv1.ApplyRequest{File: text, Name: file, Base: seen.Base, Override: a.override, Reason: a.reason})
+	done, err := r.fabric.Apply(cmd.Context(), &ropewayv1.ApplyRequest{
+		File: w.file, Name: w.name, Rollback: w.rollback, Base: seen.base, Override: a.override, Reason: a.reason,
+	})
+	if connect.CodeOf(err) == connect.CodeAborted {
+		return r.moved(cmd, seen.base)
+	}
 	if err != nil {
 		return err
 	}

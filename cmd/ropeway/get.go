@@ -1,88 +1,78 @@
 package main
 
 import (
+	"context"
 	"strconv"
-	"time"
 
 	"github.com/spf13/cobra"
 
-	ropewayv1 "ropeway/api/ropeway/v1"
 	"ropeway/internal/console"
 )
+
+// A kind is one sort of thing that get and describe show.
+type kind struct {
+	name, one string // "gateways", "gateway"
+	short     string
+	named     string // what a name may be
+	list      func(ctx context.Context, v *viewer, name string) (*listing, error)
+	complete  func(context.Context, *remote) []string
+}
+
+// A listing is what there is of a kind.
+type listing struct {
+	value   any // for programs
+	table   *console.Table
+	details func() ([]detail, error)
+}
+
+func kinds() []kind {
+	return []kind{gatewayKind(), linkKind(), peerKind(), prefixKind(), revisionKind()}
+}
 
 func newGetCommand() *cobra.Command {
 	cmd := &cobra.Command{
 		Use: "get", Short: "Show what the controller knows", Args: cobra.NoArgs,
+		Long: `Get lists what there is of a kind, a line each, or what a name stands for. With --watch it shows it anew whenever it changes, until interrupted.`,
 		RunE: func(cmd *cobra.Command, _ []string) error { return cmd.Help() },
 	}
-	cmd.AddCommand(newGetGatewaysCommand(), newGetRevisionsCommand())
+	for _, k := range kinds() {
+		cmd.AddCommand(newGetKindCommand(k))
+	}
 	return cmd
 }
 
-// A gatewayLine is a row of get gateways.
-type gatewayLine struct {
-	Name      string    `json:"name"`
-	Place     string    `json:"place"`
-	State     string    `json:"state"` // not enrolled, away, behind, ill or well
-	Epoch     uint64    `json:"epoch"` // that it should have
-	Applied   uint64    `json:"applied"`
-	Connected bool      `json:"connected"`
-	Message   string    `json:"message,omitempty"`
-	Reported  time.Time `json:"reported,omitzero"`
-}
-
-func gatewayLineOf(g *ropewayv1.Gateway) gatewayLine {
-	l := gatewayLine{Name: g.Name, Place: g.Place, Epoch: g.Epoch, Connected: g.Connected}
-	if r := g.Reported; r != nil {
-		l.Applied, l.Message, l.Reported = r.AppliedEpoch, r.Message, r.At.AsTime()
+func newGetKindCommand(k kind) *cobra.Command {
+	var watch bool
+	cmd := &cobra.Command{
+		Use: k.name + " [NAME]", Aliases: []string{k.one}, Short: k.short, Long: k.short + ". NAME may be " + k.named + ".",
+		Example: "  ropeway get " + k.name + "\n  ropeway get " + k.name + " --watch",
+		Args:    cobra.MaximumNArgs(1), ValidArgsFunction: completeRemote(1, k.complete),
 	}
-	switch {
-	case !g.Enrolled:
-		l.State = "not enrolled"
-	case !g.Connected:
-		l.State = "away"
-	case g.Reported == nil || l.Applied < l.Epoch:
-		l.State = "behind"
-	case !g.Reported.Healthy:
-		l.State = "ill"
-	default:
-		l.State = "well"
+	cmd.Flags().BoolVarP(&watch, "watch", "w", false, "show it anew whenever it changes")
+	if k.name == "revisions" {
+		cmd.Flags().Uint32("limit", usualRevisions, "how many")
 	}
-	return l
-}
-
-func newGetGatewaysCommand() *cobra.Command {
-	cmd := &cobra.Command{Use: "gateways", Short: "Show every gateway, and which revision it follows", Args: cobra.NoArgs}
 	format := outputFlag(cmd, console.TableFormat, console.Wide, console.JSON, console.YAML)
-	cmd.RunE = func(cmd *cobra.Command, _ []string) error {
-		lines := []gatewayLine{}
-		err := talk(cmd, func(r *remote) error {
-			answer, err := r.fabric.ListGateways(cmd.Context(), &ropewayv1.ListGatewaysRequest{})
-			for _, g := range answer.GetGateways() {
-				lines = append(lines, gatewayLineOf(g))
+	cmd.RunE = func(cmd *cobra.Command, args []string) error {
+		return look(cmd, watch, func(ctx context.Context, v *viewer) (string, error) {
+			l, err := k.list(ctx, v, nameIn(args))
+			if err != nil {
+				return "", err
 			}
-			return err
+			return render(cmd, func(s console.Style, w *page) error {
+				return console.Show(w, s, format.Format, l.value, func() *console.Table { return l.table })
+			})
 		})
-		if err != nil {
-			return err
-		}
-		return console.Show(cmd.OutOrStdout(), styleOf(cmd, cmd.OutOrStdout()), format.Format, lines, func() *console.Table { return gatewayTable(lines) })
 	}
 	return cmd
 }
 
-func gatewayTable(lines []gatewayLine) *console.Table {
-	t := &console.Table{Columns: []console.Column{
-		{Title: "GATEWAY"}, {Title: "PLACE"}, {Title: "STATE"}, {Title: "HAS"}, {Title: "WANTS"}, {Title: "REPORTED", Wide: true}, {Title: "MESSAGE"},
-	}}
-	for _, l := range lines {
-		reported := ""
-		if !l.Reported.IsZero() {
-			reported = l.Reported.Format(time.RFC3339)
-		}
-		t.Rows = append(t.Rows, []string{l.Name, l.Place, l.State, number(l.Applied), number(l.Epoch), reported, console.Visible(l.Message)})
+// nameIn returns the name that was given, or "".
+func nameIn(args []string) string {
+	if len(args) == 0 {
+		return ""
 	}
-	return t
+	return args[0]
 }
 
 // number writes a revision, and nothing for none.
@@ -93,42 +83,7 @@ func number(n uint64) string {
 	return strconv.FormatUint(n, 10)
 }
 
-// A revisionLine is a row of get revisions.
-type revisionLine struct {
-	Number   uint64    `json:"number"`
-	At       time.Time `json:"at"`
-	Author   string    `json:"author"`
-	Kind     string    `json:"kind"`
-	Override []string  `json:"override,omitempty"`
-	Reason   string    `json:"reason,omitempty"`
-}
-
-func newGetRevisionsCommand() *cobra.Command {
-	var limit uint32
-	cmd := &cobra.Command{Use: "revisions", Short: "Show what changed the fabric, the newest first", Args: cobra.NoArgs}
-	cmd.Flags().Uint32Var(&limit, "limit", 20, "how many")
-	format := outputFlag(cmd, console.TableFormat, console.Wide, console.JSON, console.YAML)
-	cmd.RunE = func(cmd *cobra.Command, _ []string) error {
-		lines := []revisionLine{}
-		err := talk(cmd, func(r *remote) error {
-			answer, err := r.fabric.ListRevisions(cmd.Context(), &ropewayv1.ListRevisionsRequest{Limit: limit})
-			for _, x := range answer.GetRevisions() {
-				lines = append(lines, revisionLine{x.Number, x.At.AsTime(), x.Author, x.Kind, x.Override, x.Reason})
-			}
-			return err
-		})
-		if err != nil {
-			return err
-		}
-		return console.Show(cmd.OutOrStdout(), styleOf(cmd, cmd.OutOrStdout()), format.Format, lines, func() *console.Table { return revisionTable(lines) })
-	}
-	return cmd
-}
-
-func revisionTable(lines []revisionLine) *console.Table {
-	t := &console.Table{Columns: []console.Column{{Title: "REVISION"}, {Title: "AT"}, {Title: "AUTHOR"}, {Title: "BY"}, {Title: "REASON"}}}
-	for _, l := range lines {
-		t.Rows = append(t.Rows, []string{number(l.Number), l.At.Format(time.RFC3339), console.Visible(l.Author), l.Kind, console.Visible(l.Reason)})
-	}
-	return t
+// unknown refuses a name that nothing has.
+func unknown(what, name, hint string) error {
+	return problem("RW7507", what+" "+quoted(name), "the controller's fabric has none of that name", hint)
 }

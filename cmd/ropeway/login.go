@@ -34,6 +34,9 @@ installed first. "--token -" reads it from standard input, where no list of proc
 		if err != nil {
 			return err
 		}
+		if err := files.SecretDir(filepath.Dir(path)); err != nil {
+			return unwritable("directory", err)
+		}
 		m, err := member.Enroll(cmd.Context(), path, args[0], t, nil)
 		if err != nil {
 			return problem("RW7005", "login", err.Error(), "is the controller there, and the token unused and not too old?")
@@ -57,7 +60,7 @@ func readToken(cmd *cobra.Command, text string) (token.Token, error) {
 	return t, nil
 }
 
-// memberFile returns where the membership of this user stands, in a directory that is his alone.
+// memberFile returns where the membership of this user stands, or would.
 func memberFile() (string, error) {
 	dir := os.Getenv("ROPEWAY_CONFIG")
 	if dir == "" {
@@ -66,9 +69,6 @@ func memberFile() (string, error) {
 			return "", problem("RW6002", "configuration", err.Error(), "set ROPEWAY_CONFIG to a directory")
 		}
 		dir = filepath.Join(config, "ropeway")
-	}
-	if err := files.SecretDir(dir); err != nil {
-		return "", unwritable("directory", err)
 	}
 	return filepath.Join(dir, "member.json"), nil
 }
@@ -88,4 +88,17 @@ func loadMember(cmd *cobra.Command) (*member.Member, error) {
 	}
 	m.Settle(cmd.Context())
 	return m, m.Refresh(cmd.Context(), path)
+}
+
+// keeper returns the name of the fabric that this user's controller keeps, and "" where he belongs to none.
+func keeper() string {
+	path, err := memberFile()
+	if err != nil {
+		return ""
+	}
+	m, err := member.Load(path)
+	if err != nil {
+		return "" // whoever needs the controller hears why it cannot be had
+	}
+	return m.Fabric
 }

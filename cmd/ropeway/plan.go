@@ -7,6 +7,7 @@ import (
 
 	"github.com/spf13/cobra"
 
+	ropewayv1 "ropeway/api/ropeway/v1"
 	"ropeway/internal/compile"
 	"ropeway/internal/console"
 	"ropeway/internal/diag"
@@ -18,46 +19,95 @@ import (
 // A shown is a proposal, and the file that it comes from.
 type shown struct {
 	*proposal.Proposal
-	file   string
-	remote bool // beside what a controller keeps, and not beside the lock file
+	file    string
+	remote  bool   // beside what a controller keeps, and not beside the lock file
+	base    uint64 // the controller's revision
+	digest  string // of the proposal, as the controller made it
+	saved   string // the file that it was saved in
+	between string // "revision 3 → 5" where both are revisions
+	asks    bool   // a question follows
 }
 
 func newPlanCommand() *cobra.Command {
-	var accept bool
+	var p planning
 	cmd := &cobra.Command{
 		Use:   "plan FILE",
 		Short: "Show what would change, who gains and loses a path, and the proof",
-		Long: `Compile the file and show the difference to the plan that was last accepted: what changes on every gateway (+ ~ -), what gains and loses
-a path, and whether the plan is proven.
+		Long: `Compile the file and show the difference to the fabric as it is: what changes on every gateway (+ ~ -), what gains and loses a path, and
+whether the plan is proven. Nothing is changed.
 
-The last accepted plan stands in the lock file beside the file (FILE with its extension replaced by .lock.json), made to be committed.
-"plan" only reads it; "plan --accept" writes it, where the proof holds.
+Where you are logged in to a controller and the file is of the fabric that it keeps, the fabric as it is is the controller's newest revision.
+--out saves what you looked at, and "ropeway apply" of what was saved does that and nothing else.
+
+Everywhere else, and with --offline, --lock or --accept, it is the plan that was last accepted. That stands in the lock file beside the file
+(FILE with its extension replaced by .lock.json), made to be committed. "plan" only reads it; "plan --accept" writes it, where the proof holds.
 
 Where a gateway or router gets more than 20 peers or routes at once, having had none, or loses as many, all it had, one change ("peers",
 "routes") names the first and counts the rest; "export plan" has them. Reachability lists 10,000 changes of each action at most; -o json
 counts the others under "omitted".
 
 Exit 0 where nothing changes or the change was accepted, 2 where something changes, 3 where the proof fails, 1 for an error.`,
+		Example: `  ropeway plan shop.yaml                      # against the controller, or the lock file
+  ropeway plan shop.yaml --out friday.plan    # and then: ropeway apply friday.plan`,
 		Args: cobra.ExactArgs(1), ValidArgsFunction: oneFile,
 	}
-	cmd.Flags().BoolVar(&accept, "accept", false, "remember this plan in the lock file")
-	lockFile := lockFlag(cmd)
-	format := outputFlag(cmd, console.Text, console.JSON, console.YAML)
-	cmd.RunE = func(cmd *cobra.Command, args []string) error {
-		if accept {
-			return acceptPlan(cmd, args[0], *lockFile, format.Format)
-		}
-		src, err := readSource(cmd, args[0], *lockFile)
-		if err != nil {
-			return err
-		}
-		p, err := propose(cmd, src)
-		if err != nil {
-			return err
-		}
-		return p.show(cmd, format.Format)
-	}
+	cmd.Flags().BoolVar(&p.accept, "accept", false, "remember this plan in the lock file")
+	cmd.Flags().BoolVar(&p.offline, "offline", false, "compare with the lock file, and ask no controller")
+	cmd.Flags().StringVar(&p.out, "out", "", `save what is shown, for "ropeway apply"`)
+	p.lockFile = lockFlag(cmd)
+	cmd.MarkFlagsMutuallyExclusive("out", "accept")
+	cmd.MarkFlagsMutuallyExclusive("out", "offline")
+	cmd.MarkFlagsMutuallyExclusive("out", "lock")
+	p.format = outputFlag(cmd, console.Text, console.JSON, console.YAML)
+	cmd.RunE = func(cmd *cobra.Command, args []string) error { return p.run(cmd, args[0]) }
 	return cmd
+}
+
+// planning is what the flags of plan say.
+type planning struct {
+	accept, offline bool
+	out             string
+	lockFile        *string
+	format          *console.Choice
+}
+
+func (p *planning) run(cmd *cobra.Command, file string) error {
+	if p.accept {
+		return acceptPlan(cmd, file, *p.lockFile, p.format.Format)
+	}
+	src, err := readFabric(cmd, file)
+	switch {
+	case err != nil:
+		return err
+	case !p.offline && *p.lockFile == "" && keeper() == src.intent.Name:
+		return p.ask(cmd, src)
+	case p.out != "":
+		return problem("RW6013", "fabric "+src.intent.Name, "you are not logged in to a controller that keeps it", "ropeway login URL --token TOKEN")
+	}
+	if err := src.readLock(*p.lockFile); err != nil {
+		return err
+	}
+	shows, err := propose(cmd, src)
+	if err != nil {
+		return err
+	}
+	return shows.show(cmd, p.format.Format)
+}
+
+// ask has the controller compare the file with what it keeps.
+func (p *planning) ask(cmd *cobra.Command, src *source) error {
+	return talk(cmd, func(r *remote) error {
+		seen, err := r.preview(cmd.Context(), &ropewayv1.PreviewRequest{File: src.text, Name: src.file})
+		if err != nil {
+			return err
+		}
+		if p.out != "" {
+			if err := seen.save(p.out, src); err != nil {
+				return err
+			}
+		}
+		return seen.show(cmd, p.format.Format)
+	})
 }
 
 func acceptPlan(cmd *cobra.Command, file, lockFile string, format console.Format) error {
@@ -165,12 +215,32 @@ func (p *shown) text(s console.Style) string {
 		fmt.Fprintf(&b, "Fabric %s: nothing to change.\n", p.Fabric)
 	case p.Accepted:
 		fmt.Fprintf(&b, "Fabric %s: gateways: %d added, %d changed, %d removed. Accepted.\n", p.Fabric, added, changed, removed)
+	case p.between != "":
+		fmt.Fprintf(&b, "Fabric %s, %s: gateways: %d added, %d changed, %d removed.\n", p.Fabric, p.between, added, changed, removed)
 	case p.remote:
-		fmt.Fprintf(&b, "Fabric %s: gateways: %d to add, %d to change, %d to remove.\n", p.Fabric, added, changed, removed)
+		fmt.Fprintf(&b, "Fabric %s, beside %s: gateways: %d to add, %d to change, %d to remove.%s\n", p.Fabric, revisionText(p.base), added, changed, removed, p.next())
 	default:
 		fmt.Fprintf(&b, "Fabric %s: gateways: %d to add, %d to change, %d to remove. To accept: ropeway plan %s --accept\n", p.Fabric, added, changed, removed, console.Visible(p.file))
 	}
 	return b.String()
+}
+
+// next is what to do with a proposal of a controller's.
+func (p *shown) next() string {
+	switch {
+	case p.asks:
+		return ""
+	case p.saved != "":
+		return " To apply: ropeway apply " + console.Visible(p.saved)
+	}
+	return " To apply: ropeway apply " + console.Visible(p.file)
+}
+
+func revisionText(number uint64) string {
+	if number == 0 {
+		return "nothing"
+	}
+	return fmt.Sprintf("revision %d", number)
 }
 
 func indent(text string) string {

@@ -36,10 +36,11 @@ Exit codes: 0 all is well; 1 an error; 2 "plan" found changes; 3 something that 
 	} {
 		root.AddGroup(&cobra.Group{ID: group.id, Title: group.title})
 	}
-	addGroup(root, "file", newInitCommand(), newSchemaCommand(), newValidateCommand())
+	addGroup(root, "file", newInitCommand(), newImportCommand(), newSchemaCommand(), newValidateCommand())
 	addGroup(root, "fabric", newPlanCommand(), newVerifyCommand(), newTraceCommand())
 	addGroup(root, "hand", newKeysCommand(), newExportCommand())
-	addGroup(root, "controller", newLoginCommand(), newTokenCommand(), newApplyCommand(), newGetCommand(), newClusterCommand(), newBackupCommand())
+	addGroup(root, "controller", newLoginCommand(), newTokenCommand(), newMemberCommand(), newApplyCommand(), newRollbackCommand(), newHistoryCommand(), newShowCommand(),
+		newDiffCommand(), newStatusCommand(), newGetCommand(), newDescribeCommand(), newDriftCommand(), newClusterCommand(), newBackupCommand())
 	addGroup(root, "lab", newLabCommand())
 	root.AddCommand(newVersionCommand())
 	for _, c := range root.Commands() {

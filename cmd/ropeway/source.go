@@ -54,15 +54,20 @@ func readSource(cmd *cobra.Command, file, lockFile string) (*source, error) {
 	if err != nil {
 		return nil, err
 	}
-	if src.lockFile = lockFile; lockFile == "" {
-		src.lockFile = lockBeside(file)
+	return src, src.readLock(lockFile)
+}
+
+// readLock reads the lock file of a fabric file. An empty name means the one beside the file.
+func (s *source) readLock(lockFile string) (err error) {
+	if s.lockFile = lockFile; lockFile == "" {
+		s.lockFile = lockBeside(s.file)
 	}
-	src.lock, err = readLock(src.lockFile)
-	if err == nil && src.lock != nil && src.lock.Fabric != src.intent.Name {
-		err = problem("RW6010", "lock file "+src.lockFile, "it belongs to fabric "+src.lock.Fabric+", and "+file+" is fabric "+src.intent.Name,
+	s.lock, err = readLock(s.lockFile)
+	if err == nil && s.lock != nil && s.lock.Fabric != s.intent.Name {
+		err = problem("RW6010", "lock file "+s.lockFile, "it belongs to fabric "+s.lock.Fabric+", and "+s.file+" is fabric "+s.intent.Name,
 			"name the right one with --lock; where the fabric was renamed, change the name in the lock file, too")
 	}
-	return src, err
+	return err
 }
 
 // compile returns the plan, and the lock that holds what the plan allocated.

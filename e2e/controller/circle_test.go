@@ -8,9 +8,15 @@ import (
 	"time"
 )
 
-// shop is a fabric of two places; access says what may pass between them.
+// shop writes a fabric of two places; access says what may pass between them.
 func (w *world) shop(access string) string {
-	text := fmt.Sprintf(`apiVersion: ropeway/v1
+	file := w.path("shop.yaml")
+	must(w.t, os.WriteFile(file, []byte(shopText(access)), 0o600))
+	return file
+}
+
+func shopText(access string) string {
+	return fmt.Sprintf(`apiVersion: ropeway/v1
 kind: Fabric
 metadata: {name: shop}
 spec:
@@ -20,9 +26,6 @@ spec:
     - {name: west, prefixes: [10.2.0.0/24], gateways: [{name: gw2, endpoint: 192.0.2.2}]}
   access: [%s]
 `, access)
-	file := w.path("shop.yaml")
-	must(w.t, os.WriteFile(file, []byte(text), 0o600))
-	return file
 }
 
 const (

@@ -42,5 +42,17 @@ func commandLine() []Entry {
 		{"RW6012", "A plan whose proof fails is not accepted",
 			"Something that the file asks for does not hold in the plan. The lock file remembers only plans that are proven.",
 			"Mend the fabric file: the proof names the tests and the pairs that fail."},
+		{"RW6013", "A plan that no controller looked at is not saved",
+			"What `ropeway plan --out` saves is for `ropeway apply`: it names the revision that the file was compared with. You are not logged in to a controller that keeps the fabric of this file.",
+			"`ropeway login URL --token TOKEN`, or leave `--out` away."},
+		{"RW6014", "Not a WireGuard configuration",
+			"`ropeway import` reads files of wg-quick, and what `wg showconf` and `wg show all dump` print. Something in the file is none of it. The line is not shown, because it may hold a private key.",
+			"Look at the line that the message names."},
+		{"RW6015", "The configurations make no fabric",
+			"Of no machine it is told where it is reached, or what lies behind it.",
+			"Import the configurations of more machines: each tells what it knows of the others."},
+		{"RW6016", "Something was not told, or is not taken over",
+			"A WireGuard configuration says less than a fabric file, and some of what wg-quick does has no place in one. The same stands as a comment in the file that was made.",
+			"Read the file through, and write what is missing."},
 	}
 }

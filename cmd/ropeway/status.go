@@ -1,0 +1,165 @@
+package main
+
+import (
+	"context"
+	"fmt"
+	"strings"
+	"time"
+
+	"github.com/spf13/cobra"
+
+	ropewayv1 "ropeway/api/ropeway/v1"
+	"ropeway/internal/console"
+	"ropeway/internal/diagnose"
+)
+
+// A fabricStatus is what status shows.
+type fabricStatus struct {
+	Fabric   string                 `json:"fabric"`
+	Revision uint64                 `json:"revision"`
+	Gateways map[diagnose.State]int `json:"gateways"` // how many, by state
+	*diagnose.Verdict
+}
+
+func newStatusCommand() *cobra.Command {
+	var watch bool
+	cmd := &cobra.Command{
+		Use: "status", Short: "Say whether the fabric is well, and if not, why: the one cause first",
+		Long: `Status is one screen. It says whether the fabric is well. If not, the first cause is the one that explains most, with what follows from it below
+and what to do next; what is wrong beside it comes after.
+
+Exit 0 where the fabric is well, 2 where it is not, 1 for an error.`,
+		Example: "  ropeway status\n  ropeway status --watch", Args: cobra.NoArgs, ValidArgsFunction: cobra.NoFileCompletions,
+	}
+	cmd.Flags().BoolVarP(&watch, "watch", "w", false, "show it anew whenever it changes")
+	format := outputFlag(cmd, console.Text, console.JSON, console.YAML)
+	cmd.RunE = func(cmd *cobra.Command, _ []string) error {
+		well := true
+		err := look(cmd, watch, func(ctx context.Context, v *viewer) (string, error) {
+			st, err := statusOf(ctx, v, time.Now())
+			if err != nil {
+				return "", err
+			}
+			well = st.Well
+			return render(cmd, func(s console.Style, w *page) error {
+				if format.Format != console.Text {
+					return console.Encode(w, format.Format, st)
+				}
+				_, err := w.WriteString(statusText(s, st))
+				return err
+			})
+		})
+		if err == nil && !well && !watch {
+			return exitChanges
+		}
+		return err
+	}
+	return cmd
+}
+
+// recently is how long something that was undone is worth a word.
+const recently = time.Hour
+
+// statusOf collects what is known, and has it judged.
+func statusOf(ctx context.Context, v *viewer, now time.Time) (*fabricStatus, error) {
+	facts := diagnose.Facts{Fabric: v.remote.member.Fabric, Revision: v.answer.Revision}
+	st := &fabricStatus{Fabric: facts.Fabric, Revision: facts.Revision, Gateways: map[diagnose.State]int{}}
+	if facts.Revision > 0 {
+		newest, err := v.version(ctx)
+		if err != nil {
+			return nil, err
+		}
+		for _, l := range linksOf(newest.side.Plan) {
+			facts.Links = append(facts.Links, diagnose.Link{A: l.A, B: l.B, Carries: l.Carry})
+		}
+		for _, g := range v.answer.Gateways {
+			f := gatewayFacts(g, now)
+			f.Pending = newest.lock.Gateways[g.Name].PublicKey.IsZero()
+			facts.Gateways = append(facts.Gateways, f)
+			st.Gateways[f.State]++
+		}
+	}
+	st.Verdict = diagnose.Diagnose(facts)
+	return st, nil
+}
+
+// gatewayFacts are what is known of a gateway.
+func gatewayFacts(g *ropewayv1.Gateway, now time.Time) diagnose.Gateway {
+	l := gatewayLineOf(g)
+	f := diagnose.Gateway{Name: g.Name, Place: g.Place, State: l.State, Has: l.Applied, Wants: l.Epoch}
+	if l.State == diagnose.Ill {
+		f.Message = l.Message
+	}
+	if !l.Reported.IsZero() {
+		f.Heard = ago(now.Sub(l.Reported))
+	}
+	for _, d := range g.Reported.GetDrift() {
+		switch {
+		case d.Stands:
+			f.Stands++
+		case now.Sub(d.Last.AsTime()) < recently:
+			f.Undone++
+		}
+	}
+	return f
+}
+
+// ago writes how long ago something was.
+func ago(d time.Duration) string {
+	switch {
+	case d < 2*time.Minute:
+		return count(max(int(d.Seconds()), 0), "second") + " ago"
+	case d < 2*time.Hour:
+		return count(int(d.Minutes()), "minute") + " ago"
+	case d < 48*time.Hour:
+		return count(int(d.Hours()), "hour") + " ago"
+	}
+	return count(int(d.Hours()/24), "day") + " ago"
+}
+
+func statusText(s console.Style, st *fabricStatus) string {
+	var b strings.Builder
+	verdict := s.Green("well")
+	if !st.Well {
+		verdict = s.Red("not well")
+	}
+	fmt.Fprintf(&b, "Fabric %s at %s: %s\n", console.Visible(st.Fabric), revisionText(st.Revision), verdict)
+	if line := gatewayCounts(st.Gateways); line != "" {
+		fmt.Fprintf(&b, "Gateways: %s\n", line)
+	}
+	for i, c := range st.Causes {
+		if i == 1 {
+			fmt.Fprintf(&b, "\n%s\n", s.Bold("Beside that"))
+		} else if i == 0 {
+			b.WriteString("\n")
+		}
+		writeCause(&b, s, &c)
+	}
+	return b.String()
+}
+
+func writeCause(b *strings.Builder, s console.Style, c *diagnose.Cause) {
+	paint := s.Yellow
+	switch c.Weight {
+	case diagnose.Outage, diagnose.Fault:
+		paint = s.Red
+	case diagnose.Notice:
+		paint = s.Dim
+	}
+	fmt.Fprintf(b, "%s %s: %s\n", paint(fmt.Sprintf("%-8s", c.Weight)), s.Bold(c.Subject), console.Visible(c.What))
+	for _, e := range c.Explains {
+		fmt.Fprintf(b, "         → %s\n", e)
+	}
+	fmt.Fprintf(b, "         %s %s\n", s.Dim("next:"), c.Next)
+}
+
+// gatewayCounts says how many gateways are how, the well ones first.
+func gatewayCounts(n map[diagnose.State]int) string {
+	var out []string
+	for _, state := range []diagnose.State{diagnose.Well, diagnose.Ill, diagnose.Away, diagnose.Behind, diagnose.Absent} {
+		if n[state] > 0 {
+			out = append(out, fmt.Sprintf("%d %s", n[state], state))
+		}
+	}
+	return strings.Join(out, ", ")
+}

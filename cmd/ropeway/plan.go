@@ -55,9 +55,6 @@ Exit 0 where nothing changes or the change was accepted, 2 where something chang
 	cmd.Flags().BoolVar(&p.offline, "offline", false, "compare with the lock file, and ask no controller")
 	cmd.Flags().StringVar(&p.out, "out", "", `save what is shown, for "ropeway apply"`)
 	p.lockFile = lockFlag(cmd)
-	cmd.MarkFlagsMutuallyExclusive("out", "accept")
-	cmd.MarkFlagsMutuallyExclusive("out", "offline")
-	cmd.MarkFlagsMutuallyExclusive("out", "lock")
 	p.format = outputFlag(cmd, console.Text, console.JSON, console.YAML)
 	cmd.RunE = func(cmd *cobra.Command, args []string) error { return p.run(cmd, args[0]) }
 	return cmd
@@ -72,6 +69,9 @@ type planning struct {
 }
 
 func (p *planning) run(cmd *cobra.Command, file string) error {
+	if p.out != "" && (p.accept || p.offline || *p.lockFile != "") {
+		return problem("RW6001", "", "--out is for a plan beside what a controller keeps, and --offline, --lock and --accept are for one beside a lock file", "leave one of them away")
+	}
 	if p.accept {
 		return acceptPlan(cmd, file, *p.lockFile, p.format.Format)
 	}

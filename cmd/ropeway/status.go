@@ -79,8 +79,30 @@ func statusOf(ctx context.Context, v *viewer, now time.Time) (*fabricStatus, err
 			st.Gateways[f.State]++
 		}
 	}
+	if err := addControllers(ctx, v.remote, &facts); err != nil {
+		return nil, err
+	}
 	st.Verdict = diagnose.Diagnose(facts)
 	return st, nil
+}
+
+// addControllers asks every controller how it is. The fullest store counts.
+func addControllers(ctx context.Context, r *remote, facts *diagnose.Facts) error {
+	answer, err := r.cluster.ListControllers(ctx, &ropewayv1.ListControllersRequest{})
+	if err != nil {
+		return err
+	}
+	for _, l := range askAll(ctx, r.member, answer.Controllers) {
+		c := diagnose.Controller{Name: l.Name}
+		if l.State != "well" {
+			c.Why = console.Visible(l.State)
+		}
+		facts.Controllers = append(facts.Controllers, c)
+		if s := facts.Store; l.Quota > 0 && (s.Quota == 0 || float64(l.InUse)/float64(l.Quota) > float64(s.Size)/float64(s.Quota)) {
+			facts.Store = diagnose.Store{Size: l.InUse, Quota: l.Quota}
+		}
+	}
+	return nil
 }
 
 // gatewayFacts are what is known of a gateway.

@@ -15,6 +15,7 @@ import (
 type viewer struct {
 	remote   *remote
 	cmd      *cobra.Command
+	council  *council
 	answer   *ropewayv1.ListGatewaysResponse
 	compiler compile.Compiler
 	newest   *version

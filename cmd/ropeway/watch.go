@@ -9,7 +9,6 @@ import (
 	"github.com/spf13/cobra"
 	"golang.org/x/term"
 
-	ropewayv1 "ropeway/api/ropeway/v1"
 	"ropeway/internal/diag"
 )
 
@@ -25,10 +24,10 @@ const (
 func look(cmd *cobra.Command, watch bool, picture func(context.Context, *viewer) (string, error)) error {
 	w := &watcher{cmd: cmd, picture: picture}
 	if !watch {
-		return talk(cmd, func(r *remote) error { return w.once(cmd.Context(), &viewer{remote: r, cmd: cmd}) })
+		return talk(cmd, func(r *remote) error { return w.with(cmd.Context(), r, w.once) })
 	}
 	for {
-		err := talk(cmd, func(r *remote) error { return w.follow(cmd.Context(), &viewer{remote: r, cmd: cmd}) })
+		err := talk(cmd, func(r *remote) error { return w.with(cmd.Context(), r, w.follow) })
 		switch {
 		case cmd.Context().Err() != nil:
 			return nil
@@ -58,21 +57,31 @@ type watcher struct {
 	shown   bool
 }
 
+// with looks by way of every controller that there is.
+func (w *watcher) with(ctx context.Context, r *remote, look func(context.Context, *viewer) error) error {
+	c, err := r.council(ctx)
+	if err != nil {
+		return err
+	}
+	defer c.close()
+	return look(ctx, &viewer{remote: r, cmd: w.cmd, council: c})
+}
+
 // follow shows what there is whenever it changes.
 func (w *watcher) follow(ctx context.Context, v *viewer) error {
 	for begun := time.Now(); time.Since(begun) < sessionMax; {
 		if err := w.once(ctx, v); err != nil {
 			return err
 		}
-		for asked := time.Now(); time.Since(asked) < askAnyhow; {
+		for shown := time.Now(); time.Since(shown) < askAnyhow; {
 			if !pause(ctx, askEvery) {
 				return nil
 			}
-			answer, err := v.remote.fabric.ListGateways(ctx, &ropewayv1.ListGatewaysRequest{Since: v.answer.State})
+			changed, err := v.council.ask(ctx)
 			if err != nil {
 				return err
 			}
-			if !answer.Unchanged {
+			if changed {
 				break
 			}
 		}
@@ -80,10 +89,11 @@ func (w *watcher) follow(ctx context.Context, v *viewer) error {
 	return nil
 }
 
-func (w *watcher) once(ctx context.Context, v *viewer) (err error) {
-	if v.answer, err = v.remote.fabric.ListGateways(ctx, &ropewayv1.ListGatewaysRequest{}); err != nil {
+func (w *watcher) once(ctx context.Context, v *viewer) error {
+	if _, err := v.council.ask(ctx); err != nil {
 		return err
 	}
+	v.answer = v.council.gateways()
 	text, err := w.picture(ctx, v)
 	if err != nil || w.shown && text == w.last {
 		return err

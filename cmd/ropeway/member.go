@@ -2,6 +2,7 @@ package main
 
 import (
 	"context"
+	"strings"
 	"time"
 
 	"connectrpc.com/connect"
@@ -29,10 +30,11 @@ type memberLine struct {
 	Since    time.Time `json:"since"`
 	Until    time.Time `json:"until,omitzero"` // the end of the newest certificate, which renews itself while it is used
 	Here     bool      `json:"connected"`
+	Places   []string  `json:"places,omitempty"` // that a person is bound to
 }
 
 func memberLineOf(m *ropewayv1.Member, now time.Time) memberLine {
-	l := memberLine{Identity: m.Identity, State: "member", Since: m.Since.AsTime(), Here: m.Connected}
+	l := memberLine{Identity: m.Identity, State: "member", Since: m.Since.AsTime(), Here: m.Connected, Places: m.Places}
 	if m.Until != nil {
 		l.Until = m.Until.AsTime()
 	}
@@ -71,7 +73,7 @@ An "expired" member was away for so long that only a new token brings him back.`
 }
 
 func memberTable(lines []memberLine) *console.Table {
-	t := &console.Table{Columns: []console.Column{{Title: "MEMBER"}, {Title: "STATE"}, {Title: "SINCE"}, {Title: "UNTIL"}, {Title: "CONNECTED"}}}
+	t := &console.Table{Columns: []console.Column{{Title: "MEMBER"}, {Title: "STATE"}, {Title: "SINCE"}, {Title: "UNTIL"}, {Title: "CONNECTED"}, {Title: "PLACES", Wide: true}}}
 	for _, l := range lines {
 		here, until := "", ""
 		if l.Here {
@@ -80,7 +82,7 @@ func memberTable(lines []memberLine) *console.Table {
 		if !l.Until.IsZero() {
 			until = l.Until.Format(time.RFC3339)
 		}
-		t.Rows = append(t.Rows, []string{l.Identity, l.State, l.Since.Format(time.RFC3339), until, here})
+		t.Rows = append(t.Rows, []string{l.Identity, l.State, l.Since.Format(time.RFC3339), until, here, strings.Join(l.Places, ", ")})
 	}
 	return t
 }

@@ -31,13 +31,13 @@ const mostMoved = 10
 // moved refuses a change because the fabric moved after somebody looked at it, and says what moved: by whom, and on which gateways.
 func (r *remote) moved(cmd *cobra.Command, base uint64) error {
 	list, more, err := r.since(cmd.Context(), base, mostMoved)
+	if denied(err) || err == nil && len(list) == 0 { // who is bound to places does not see revisions
+		return problem("RW7001", "fabric", "it was changed after the change was looked at, against "+revisionText(base), "look at the difference again, and apply once more; nothing was changed")
+	}
 	if err != nil {
 		return err
 	}
-	newest := base
-	if len(list) > 0 {
-		newest = list[len(list)-1].number
-	}
+	newest := list[len(list)-1].number
 	w := cmd.ErrOrStderr()
 	if more {
 		_, err = fmt.Fprintf(w, "  … and more before these; ropeway history shows them\n")

@@ -64,30 +64,42 @@ const recently = time.Hour
 func statusOf(ctx context.Context, v *viewer, now time.Time) (*fabricStatus, error) {
 	facts := diagnose.Facts{Fabric: v.remote.member.Fabric, Revision: v.answer.Revision}
 	st := &fabricStatus{Fabric: facts.Fabric, Revision: facts.Revision, Gateways: map[diagnose.State]int{}}
-	if facts.Revision > 0 {
-		newest, err := v.version(ctx)
-		if err != nil {
+	for _, g := range v.answer.Gateways {
+		f := gatewayFacts(g, now)
+		facts.Gateways = append(facts.Gateways, f)
+		st.Gateways[f.State]++
+	}
+	for _, add := range []func(context.Context, *viewer, *diagnose.Facts) error{addPlan, addControllers} {
+		if err := add(ctx, v, &facts); err != nil && !denied(err) { // who is bound to places sees his gateways, and no more
 			return nil, err
 		}
-		for _, l := range linksOf(newest.side.Plan) {
-			facts.Links = append(facts.Links, diagnose.Link{A: l.A, B: l.B, Carries: l.Carry})
-		}
-		for _, g := range v.answer.Gateways {
-			f := gatewayFacts(g, now)
-			f.Pending = newest.lock.Gateways[g.Name].PublicKey.IsZero()
-			facts.Gateways = append(facts.Gateways, f)
-			st.Gateways[f.State]++
-		}
-	}
-	if err := addControllers(ctx, v.remote, &facts); err != nil {
-		return nil, err
 	}
 	st.Verdict = diagnose.Diagnose(facts)
 	return st, nil
 }
 
+// addPlan adds what the newest revision says of links and keys.
+func addPlan(ctx context.Context, v *viewer, facts *diagnose.Facts) error {
+	if facts.Revision == 0 {
+		return nil
+	}
+	newest, err := v.version(ctx)
+	if err != nil {
+		return err
+	}
+	for _, l := range linksOf(newest.side.Plan) {
+		facts.Links = append(facts.Links, diagnose.Link{A: l.A, B: l.B, Carries: l.Carry})
+	}
+	for i := range facts.Gateways {
+		g := &facts.Gateways[i]
+		g.Pending = newest.lock.Gateways[g.Name].PublicKey.IsZero()
+	}
+	return nil
+}
+
 // addControllers asks every controller how it is. The fullest store counts.
-func addControllers(ctx context.Context, r *remote, facts *diagnose.Facts) error {
+func addControllers(ctx context.Context, v *viewer, facts *diagnose.Facts) error {
+	r := v.remote
 	answer, err := r.cluster.ListControllers(ctx, &ropewayv1.ListControllersRequest{})
 	if err != nil {
 		return err

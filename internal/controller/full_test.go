@@ -19,7 +19,7 @@ import (
 // A full store refuses what would make it larger, and says so; it is read, and what is removed stays removed. With room it takes writes again.
 func TestAFullStore(t *testing.T) {
 	dir := filepath.Join(t.TempDir(), "store")
-	s := openAt(t, store.Options{Dir: dir, Quota: 16 << 20})
+	s := openAt(t, store.Options{Dir: dir, Quota: 6 << 20})
 	authorityDir := filepath.Join(t.TempDir(), "authority")
 	st := serveAt(t, "first", authorityDir, s)
 	number, _, err := st.desk.apply(t.Context(), change{author: "a", name: "f", file: file(open), at: time.Unix(1, 0)})

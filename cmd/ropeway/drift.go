@@ -47,7 +47,7 @@ Exit 0 where there is none, 2 where there is some, 1 for an error.`,
 	cmd.RunE = func(cmd *cobra.Command, _ []string) error {
 		var report *driftReport
 		err := talk(cmd, func(r *remote) error {
-			answer, err := r.everyGateway(cmd.Context())
+			answer, err := r.fabric.ListGateways(cmd.Context(), &ropewayv1.ListGatewaysRequest{})
 			report = driftOf(answer.GetGateways(), time.Now().Add(-since))
 			return err
 		})

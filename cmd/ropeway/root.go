@@ -44,7 +44,7 @@ Exit codes: 0 all is well; 1 an error; 2 "plan" found changes; 3 something that 
 	addGroup(root, "lab", newLabCommand())
 	root.AddCommand(newVersionCommand())
 	for _, c := range root.Commands() {
-		if c.GroupID == "controller" {
+		if c.GroupID == "controller" || c.Name() == "plan" {
 			speakInLab(c)
 		}
 	}

@@ -4,18 +4,18 @@ import (
 	"context"
 	"strings"
 
+	"connectrpc.com/connect"
+	"github.com/spf13/cobra"
+
 	ropewayv1 "ropeway/api/ropeway/v1"
 	"ropeway/internal/compile"
 	"ropeway/internal/console"
-
-	"github.com/spf13/cobra"
 )
 
 // A viewer is what somebody who looks at the fabric has fetched so far.
 type viewer struct {
 	remote   *remote
 	cmd      *cobra.Command
-	council  *council
 	answer   *ropewayv1.ListGatewaysResponse
 	compiler compile.Compiler
 	newest   *version
@@ -54,3 +54,6 @@ func render(cmd *cobra.Command, write func(console.Style, *page) error) (string,
 	err := write(styleOf(cmd, cmd.OutOrStdout()), &p)
 	return p.String(), err
 }
+
+// denied reports whether a controller says that somebody may not ask that.
+func denied(err error) bool { return connect.CodeOf(err) == connect.CodePermissionDenied }

@@ -9,6 +9,7 @@ import (
 	"github.com/spf13/cobra"
 	"golang.org/x/term"
 
+	ropewayv1 "ropeway/api/ropeway/v1"
 	"ropeway/internal/diag"
 )
 
@@ -24,10 +25,10 @@ const (
 func look(cmd *cobra.Command, watch bool, picture func(context.Context, *viewer) (string, error)) error {
 	w := &watcher{cmd: cmd, picture: picture}
 	if !watch {
-		return talk(cmd, func(r *remote) error { return w.with(cmd.Context(), r, w.once) })
+		return talk(cmd, func(r *remote) error { return w.once(cmd.Context(), &viewer{remote: r, cmd: cmd}) })
 	}
 	for {
-		err := talk(cmd, func(r *remote) error { return w.with(cmd.Context(), r, w.follow) })
+		err := talk(cmd, func(r *remote) error { return w.follow(cmd.Context(), &viewer{remote: r, cmd: cmd}) })
 		switch {
 		case cmd.Context().Err() != nil:
 			return nil
@@ -57,16 +58,6 @@ type watcher struct {
 	shown   bool
 }
 
-// with looks by way of every controller that there is.
-func (w *watcher) with(ctx context.Context, r *remote, look func(context.Context, *viewer) error) error {
-	c, err := r.council(ctx)
-	if err != nil {
-		return err
-	}
-	defer c.close()
-	return look(ctx, &viewer{remote: r, cmd: w.cmd, council: c})
-}
-
 // follow shows what there is whenever it changes.
 func (w *watcher) follow(ctx context.Context, v *viewer) error {
 	for begun := time.Now(); time.Since(begun) < sessionMax; {
@@ -77,11 +68,11 @@ func (w *watcher) follow(ctx context.Context, v *viewer) error {
 			if !pause(ctx, askEvery) {
 				return nil
 			}
-			changed, err := v.council.ask(ctx)
+			answer, err := v.remote.fabric.ListGateways(ctx, &ropewayv1.ListGatewaysRequest{Since: v.answer.State})
 			if err != nil {
 				return err
 			}
-			if changed {
+			if !answer.Unchanged {
 				break
 			}
 		}
@@ -89,11 +80,10 @@ func (w *watcher) follow(ctx context.Context, v *viewer) error {
 	return nil
 }
 
-func (w *watcher) once(ctx context.Context, v *viewer) error {
-	if _, err := v.council.ask(ctx); err != nil {
+func (w *watcher) once(ctx context.Context, v *viewer) (err error) {
+	if v.answer, err = v.remote.fabric.ListGateways(ctx, &ropewayv1.ListGatewaysRequest{}); err != nil {
 		return err
 	}
-	v.answer = v.council.gateways()
 	text, err := w.picture(ctx, v)
 	if err != nil || w.shown && text == w.last {
 		return err

@@ -26,16 +26,30 @@ import (
 // An office is where people speak to the controllers of a lab.
 type office struct {
 	l       *lab.Lab
-	member  *member.Member
 	servers []string
+}
+
+// operator returns the membership of the operator, fresh from its file: each conversation has its own.
+func (o *office) operator() (*member.Member, error) {
+	return member.Load(filepath.Join(home(o.l), "operator", "member.json"))
+}
+
+// talk speaks to a controller as the operator.
+func (o *office) talk(server string, about func(ropewayv1connect.FabricServiceClient) error) error {
+	m, err := o.operator()
+	if err != nil {
+		return err
+	}
+	client, err := o.client(m, server)
+	if err != nil {
+		return err
+	}
+	defer client.CloseIdleConnections()
+	return about(ropewayv1connect.NewFabricServiceClient(client, server))
 }
 
 func newOffice(t *testing.T, l *lab.Lab) *office {
 	t.Helper()
-	m, err := member.Load(filepath.Join(home(l), "operator", "member.json"))
-	if err != nil {
-		t.Fatal(err)
-	}
 	s, err := l.Status(t.Context())
 	if err != nil {
 		t.Fatal(err)
@@ -44,7 +58,7 @@ func newOffice(t *testing.T, l *lab.Lab) *office {
 	if err != nil {
 		t.Fatal(err)
 	}
-	o := &office{l: own, member: m}
+	o := &office{l: own}
 	for _, machine := range s.Machines {
 		if machine.Kind == world.Controller {
 			o.servers = append(o.servers, fmt.Sprintf("https://%s:8443", machine.Addresses[0]))
@@ -55,15 +69,7 @@ func newOffice(t *testing.T, l *lab.Lab) *office {
 
 // client returns a way to speak to one of the controllers as a member, from the operator's machine.
 func (o *office) client(as *member.Member, server string) (*http.Client, error) {
-	c, err := as.HTTP(server)
-	if err != nil {
-		return nil, err
-	}
-	transport, ok := c.Transport.(*http.Transport)
-	if !ok {
-		return nil, errors.New("a member speaks by another transport")
-	}
-	transport.DialContext = func(ctx context.Context, network, address string) (conn net.Conn, err error) {
+	as.Dial = func(ctx context.Context, network, address string) (conn net.Conn, err error) {
 		ns, err := netns.Open("rwlab." + o.l.Name + "." + strings.ReplaceAll(world.OperatorSpace, "/", "."))
 		if err != nil {
 			return nil, err
@@ -75,7 +81,7 @@ func (o *office) client(as *member.Member, server string) (*http.Client, error) 
 		})
 		return conn, err
 	}
-	return c, nil
+	return as.HTTP(server)
 }
 
 // A history is what people asked, and what they were told when.
@@ -127,13 +133,14 @@ func (h *history) person(t *testing.T, number int, stop <-chan struct{}) {
 		case <-time.After(time.Duration(100+30*number) * time.Millisecond):
 		}
 		server := h.o.servers[(number+turn)%len(h.o.servers)]
-		client, err := h.o.client(h.o.member, server)
+		err := h.o.talk(server, func(f ropewayv1connect.FabricServiceClient) error {
+			h.oneTurn(t, number, turn, f)
+			return nil
+		})
 		if err != nil {
 			t.Error(err)
 			return
 		}
-		h.oneTurn(t, number, turn, ropewayv1connect.NewFabricServiceClient(client, server))
-		client.CloseIdleConnections()
 	}
 }
 
@@ -179,14 +186,12 @@ func (o *office) look(t *testing.T, number uint64) (found *ropewayv1.GetRevision
 	eventually(t, fmt.Sprintf("somebody answers about revision %d", number), func() error {
 		var failures []error
 		for _, server := range o.servers {
-			client, err := o.client(o.member, server)
-			if err != nil {
+			err := o.talk(server, func(f ropewayv1connect.FabricServiceClient) (err error) {
+				ctx, cancel := context.WithTimeout(t.Context(), answerTimeout)
+				defer cancel()
+				found, err = f.GetRevision(ctx, &ropewayv1.GetRevisionRequest{Number: number})
 				return err
-			}
-			ctx, cancel := context.WithTimeout(t.Context(), answerTimeout)
-			found, err = ropewayv1connect.NewFabricServiceClient(client, server).GetRevision(ctx, &ropewayv1.GetRevisionRequest{Number: number})
-			cancel()
-			client.CloseIdleConnections()
+			})
 			if err == nil || connect.CodeOf(err) == connect.CodeNotFound {
 				return nil
 			}

@@ -100,17 +100,12 @@ func TestARegionThatIsCutOff(t *testing.T) {
 func apply(t *testing.T, o *office, service string) (number uint64) {
 	t.Helper()
 	eventually(t, "a change is accepted", func() error {
-		server := o.servers[0]
-		client, err := o.client(o.member, server)
-		if err != nil {
-			return err
-		}
-		defer client.CloseIdleConnections()
 		base := o.look(t, 0).Revision.Number
-		r, err := ropewayv1connect.NewFabricServiceClient(client, server).Apply(t.Context(),
-			&ropewayv1.ApplyRequest{File: []byte(fabric(service)), Name: "steady.yaml", Base: base})
-		number = r.GetRevision()
-		return err
+		return o.talk(o.servers[0], func(f ropewayv1connect.FabricServiceClient) error {
+			r, err := f.Apply(t.Context(), &ropewayv1.ApplyRequest{File: []byte(fabric(service)), Name: "steady.yaml", Base: base})
+			number = r.GetRevision()
+			return err
+		})
 	})
 	return number
 }

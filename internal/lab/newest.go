@@ -7,7 +7,6 @@ import (
 	"errors"
 	"fmt"
 	"net"
-	"net/http"
 	"net/netip"
 	"os"
 	"path/filepath"
@@ -91,6 +90,9 @@ func (l *Lab) newest(ctx context.Context) (*ropewayv1.GetRevisionResponse, error
 	if err != nil {
 		return nil, fmt.Errorf("ask the controllers of lab %s: %w", l.Name, err)
 	}
+	m.Dial = func(ctx context.Context, _, address string) (net.Conn, error) {
+		return l.dial(ctx, world.OperatorSpace, address)
+	}
 	failures := []error{errNoAnswer}
 	for _, s := range l.record.World.Controllers() {
 		r, err := l.newestOf(ctx, m, s)
@@ -113,9 +115,6 @@ func (l *Lab) newestOf(ctx context.Context, m *member.Member, s world.Seat) (*ro
 		return nil, err
 	}
 	defer client.CloseIdleConnections()
-	client.Transport.(*http.Transport).DialContext = func(ctx context.Context, _, address string) (net.Conn, error) {
-		return l.dial(ctx, world.OperatorSpace, address)
-	}
 	return ropewayv1connect.NewFabricServiceClient(client, urlOf(s)).GetRevision(ctx, &ropewayv1.GetRevisionRequest{})
 }
 

@@ -52,8 +52,12 @@ func (m *Member) client(server string, certificate func() (*tls.Certificate, err
 		return nil, err
 	}
 	who := pin.Client{Pin: [32]byte(m.Pin), Host: u.Hostname(), Certificate: certificate}
+	dial := m.Dial
+	if dial == nil {
+		dial = (&net.Dialer{Timeout: dialTimeout}).DialContext
+	}
 	transport := &http.Transport{
-		DialContext:     (&net.Dialer{Timeout: dialTimeout}).DialContext,
+		DialContext:     dial,
 		TLSClientConfig: who.TLS(), TLSHandshakeTimeout: dialTimeout, ResponseHeaderTimeout: headerTimeout,
 		IdleConnTimeout:   idleTimeout,
 		ForceAttemptHTTP2: true, HTTP2: &http.HTTP2Config{SendPingTimeout: pingAfter, PingTimeout: pingTimeout},

@@ -7,6 +7,7 @@
 package member
 
 import (
+	"context"
 	"crypto"
 	"crypto/ecdsa"
 	"crypto/ed25519"
@@ -17,6 +18,7 @@ import (
 	"errors"
 	"fmt"
 	"io/fs"
+	"net"
 	"path/filepath"
 	"time"
 
@@ -34,6 +36,8 @@ type Member struct {
 	Authority ed25519.PublicKey `json:"authority"` // who signs plans
 	Chain     [][]byte          `json:"chain"`     // the certificate, then those of its issuers, in DER
 	Key       []byte            `json:"key"`       // PKCS #8; the file is 0600
+
+	Dial func(ctx context.Context, network, address string) (net.Conn, error) `json:"-"` // how to connect; nil: as this machine does
 
 	book *book // where it is kept; nil before it was
 }

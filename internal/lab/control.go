@@ -77,7 +77,7 @@ func (l *Lab) reviveController(ctx context.Context, s world.Seat, is controllerC
 		return err
 	}
 	if !alive {
-		if err := l.startController(s); err != nil {
+		if err := l.startController(s, ""); err != nil {
 			return err
 		}
 	}

@@ -21,7 +21,7 @@ import (
 )
 
 // A lab with controllers is set up as people would do it, with the programs that they would use: ropewayd starts on machines of its own, its
-// first token makes the operator an administrator, every gateway is enrolled with a token, and the file is applied.
+// first token makes the operator an administrator, the other controllers join, every gateway is enrolled with a token, and the file is applied.
 
 // controlled reports whether the lab has controllers.
 func (l *Lab) controlled() bool { return len(l.record.Places) > 0 }
@@ -63,13 +63,16 @@ func urlOf(s world.Seat) string { return "https://" + addressOf(s) }
 func (l *Lab) govern(ctx context.Context, st *site, progress func(string)) error {
 	seats := l.record.World.Controllers()
 	progress(fmt.Sprintf("starting %d controllers", len(seats)))
-	for _, s := range seats {
-		if err := l.found(ctx, s); err != nil {
+	for i, s := range seats {
+		if err := l.found(ctx, s, i > 0); err != nil {
 			return err
 		}
-	}
-	if err := l.login(ctx, seats[0]); err != nil {
-		return err
+		if i > 0 {
+			continue
+		}
+		if err := l.login(ctx, s); err != nil {
+			return err
+		}
 	}
 	progress(fmt.Sprintf("enrolling %d gateways", len(l.in.Gateways())))
 	if err := l.enrollAll(ctx, seats); err != nil {
@@ -90,28 +93,46 @@ func (l *Lab) govern(ctx context.Context, st *site, progress func(string)) error
 	return l.adopt(ctx, st, r)
 }
 
-// found gives a controller a disk and starts it for the first time.
-func (l *Lab) found(ctx context.Context, s world.Seat) error {
+// found gives a controller a disk and starts it for the first time. The others join the one that was there first.
+func (l *Lab) found(ctx context.Context, s world.Seat, joins bool) error {
 	if err := makeDisk(filepath.Join(controllerDir(l.Name, s.Name), dataDir)); err != nil {
 		return fmt.Errorf("make the disk of controller %s: %w", s.Name, err)
 	}
-	if err := l.startController(s); err != nil {
+	token := ""
+	if joins {
+		var err error
+		if token, err = l.operate(ctx, "", "token", "create", "--controller", s.Name); err != nil {
+			return err
+		}
+	}
+	if err := l.startController(s, token); err != nil {
 		return err
 	}
 	return l.awaitController(ctx, s)
 }
 
-// startController starts ropewayd on its machine. It goes on when this process ends.
-func (l *Lab) startController(s world.Seat) error {
+// peerPort is etcd's usual one among members.
+const peerPort = 2380
+
+// startController starts ropewayd on its machine, and where it has a token it joins the first one. It goes on when this process ends.
+func (l *Lab) startController(s world.Seat, token string) error {
 	dir := controllerDir(l.Name, s.Name)
 	welcome, err := os.OpenFile(filepath.Join(dir, welcomeFile), os.O_WRONLY|os.O_CREATE|os.O_TRUNC, 0o600)
 	if err != nil {
 		return fmt.Errorf("start controller %s: %w", s.Name, err)
 	}
 	defer welcome.Close()
-	cmd := exec.Command(l.record.Controller, "serve", //nolint:noctx // it outlives every context
-		"--data", filepath.Join(dir, dataDir), "--fabric", l.in.Name, "--listen", addressOf(s), "--name", s.Addr.String())
-	cmd.Stdout = welcome
+	args := []string{
+		"serve", "--data", filepath.Join(dir, dataDir), "--fabric", l.in.Name, "--listen", addressOf(s), "--name", s.Addr.String(), "--controller", s.Name,
+	}
+	if seats := l.record.World.Controllers(); len(seats) > 1 {
+		args = append(args, "--peer-url", "https://"+netip.AddrPortFrom(s.Addr, peerPort).String())
+		if token != "" {
+			args = append(args, "--join", urlOf(seats[0]), "--token", "-")
+		}
+	}
+	cmd := exec.Command(l.record.Controller, args...) //nolint:noctx // it outlives every context
+	cmd.Stdin, cmd.Stdout = strings.NewReader(token), welcome
 	return l.startDaemon(s.Space, l.controllerLog(s.Name), cmd, nil)
 }
 

@@ -97,7 +97,7 @@ func (c *Controller) Run(ctx context.Context) error {
 func (c *Controller) follow(ctx context.Context) error {
 	last := &fabric{}
 	for number := range c.opts.Store.WatchNewest(ctx, 0) {
-		now, err := c.desk.current(ctx)
+		now, err := c.desk.reached(ctx, number)
 		if err != nil {
 			c.log.Error("a revision cannot be handed out", "revision", number, "error", err)
 			continue

@@ -1,6 +1,7 @@
 package controller
 
 import (
+	"bytes"
 	"context"
 	"errors"
 	"fmt"
@@ -28,6 +29,8 @@ type fabric struct {
 	intent *intent.Fabric
 	lock   *state.Lock
 	plan   *plan.Fabric
+
+	lockText []byte // lock as it is stored, of a fabric that was proposed here
 }
 
 func (f *fabric) side() proposal.Side { return proposal.Side{Intent: f.intent, Plan: f.plan} }
@@ -43,6 +46,7 @@ type desk struct {
 	mu       sync.Mutex
 	compiler compile.Compiler
 	now      *fabric
+	going    *fabric // is being committed; the store may tell of it before its commit returns
 }
 
 // mostProofs bounds how many changes are proven at a time.
@@ -74,6 +78,10 @@ func (d *desk) renew(ctx context.Context) (*fabric, error) {
 	r, err := d.store.Revision(ctx, number)
 	if err != nil {
 		return nil, fmt.Errorf("read the newest revision: %w", err)
+	}
+	if g := d.going; g != nil && g.number == number && g.past == r.Past && bytes.Equal(g.file, r.File) && bytes.Equal(g.lockText, r.Lock) {
+		d.now = g
+		return g, nil
 	}
 	in, problems := intent.Read(revisionName(r.Number), r.File)
 	if in == nil {
@@ -131,6 +139,22 @@ func (d *desk) compile(ctx context.Context, in *intent.Fabric, file []byte) (now
 	next = &fabric{past: now.past, file: file, intent: in}
 	next.plan, next.lock = d.compiler.Compile(in, lock)
 	return now, next, nil
+}
+
+func (d *desk) set(going *fabric) {
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	d.going = going
+}
+
+// reached returns the newest revision, whose number is this at least.
+func (d *desk) reached(ctx context.Context, number uint64) (*fabric, error) {
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	if d.now != nil && d.now.number >= number {
+		return d.now, nil
+	}
+	return d.renew(ctx)
 }
 
 // adopt takes what was committed for the newest revision, unless there is a newer one by now. Nobody has to read and compile it again.
@@ -218,7 +242,9 @@ func (d *desk) apply(ctx context.Context, c change) (number uint64, changed bool
 	if err != nil {
 		return 0, false, err
 	}
-	next.number = c.base + 1 // as a rule; see store.Commit
+	next.number, next.lockText = c.base+1, lock // as a rule; see store.Commit
+	d.set(next)
+	defer d.set(nil)
 	if d.ready != nil {
 		d.ready(now, next)
 	}

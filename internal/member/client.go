@@ -17,7 +17,8 @@ func (m *Member) HTTP(server string) (*http.Client, error) {
 	if err != nil {
 		return nil, err
 	}
-	certificate := &tls.Certificate{Certificate: m.Chain, PrivateKey: signer}
+	// Without its issuer's, which the controller has, and would keep for as long as each connection lasts.
+	certificate := &tls.Certificate{Certificate: m.Chain[:1], PrivateKey: signer}
 	return m.client(server, func() (*tls.Certificate, error) { return certificate, nil })
 }
 

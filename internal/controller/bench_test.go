@@ -1,0 +1,408 @@
+package controller
+
+import (
+	"bufio"
+	"context"
+	"crypto/tls"
+	"crypto/x509"
+	"encoding/json"
+	"fmt"
+	"net"
+	"net/url"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"sync"
+	"testing"
+	"time"
+
+	"go.etcd.io/etcd/client/pkg/v3/transport"
+	clientv3 "go.etcd.io/etcd/client/v3"
+	"go.etcd.io/etcd/server/v3/embed"
+	"go.etcd.io/etcd/server/v3/etcdserver/api/v3client"
+	"go.uber.org/zap"
+	"golang.org/x/sys/unix"
+
+	"ropeway/bench"
+)
+
+// The bars that the project promises, with where each is measured.
+const (
+	fanout1000  = 50 * time.Millisecond
+	fanout3000  = 150 * time.Millisecond
+	fasterThan  = 10.0     // times the last of as many raw etcd watchers
+	memoryEach  = 12 << 10 // bytes in the controller
+	stormMost   = 10 * time.Second
+	idleSame    = 1.10 // CPU per change with 5,000 idle agents by that with 100
+	fanoutTurns = 9
+	perSite     = 100
+)
+
+// BenchmarkFanout1000: from the moment when a change that concerns all of 1,000 connected agents is accepted to the moment when the last one has its
+// plan. Beside it, what agents would do without a controller: 1,000 watchers of etcd, each on a TLS connection of its own, who are sent the fabric
+// file, from which each could work out its plan; from the moment when the file is written to the moment when the last one has it.
+func BenchmarkFanout1000(b *testing.B) {
+	const n = 1000
+	f := newFleet(b, n)
+	f.apply(starFabric(n, perSite, 1))
+	agents := newCrowd(f, 0, n, "http/1.1")
+	agents.wait(n, 1)
+	theirs := newEtcdCrowd(b, n, len(starFabric(n, perSite, 1)))
+	port := 1
+	ours := func() (time.Duration, error) {
+		port++
+		done := f.apply(starFabric(n, perSite, port))
+		took := agents.wait(n, done.Revision).Sub(time.Unix(0, done.At))
+		return took, nil
+	}
+	for b.Loop() {
+		us, them := bench.Compare(b, fanoutTurns, ours, theirs.change)
+		bench.Report(b, us, them, fanout1000, fasterThan)
+	}
+}
+
+// BenchmarkFanout3000 is the same for 3,000 agents, alone.
+func BenchmarkFanout3000(b *testing.B) {
+	const n = 3000
+	f := newFleet(b, n)
+	f.apply(starFabric(n, perSite, 1))
+	agents := newCrowd(f, 0, n, "http/1.1")
+	agents.wait(n, 1)
+	for b.Loop() {
+		var rounds []time.Duration
+		for port := range fanoutTurns {
+			done := f.apply(starFabric(n, perSite, port+2))
+			rounds = append(rounds, agents.wait(n, done.Revision).Sub(time.Unix(0, done.At)))
+		}
+		b.ReportMetric(0, "ns/op")
+		bench.Within(b, rounds, fanout3000)
+	}
+}
+
+// BenchmarkMemoryPerAgent: what one connected agent takes of the controller's heap and stacks, TLS and all, beside one watcher of etcd on its own
+// connection.
+func BenchmarkMemoryPerAgent(b *testing.B) {
+	const n, watchers = 1000, 500
+	for b.Loop() {
+		f := newFleet(b, n)
+		f.apply(starFabric(n, perSite, 1))
+		before := f.usage()
+		agents := newCrowd(f, 0, n, "http/1.1")
+		agents.wait(n, 1)
+		done := f.apply(starFabric(n, perSite, 2)) // every one was sent something since it came
+		agents.wait(n, done.Revision)
+		after := f.usage()
+		ours := float64(after.Heap+after.Stacks-before.Heap-before.Stacks) / n
+		agents.stop()
+		f.kill()
+
+		theirs := newEtcdCrowd(b, 0, 0)
+		begun := theirs.usage()
+		theirs.add(watchers)
+		ended := theirs.usage()
+		each := float64(ended.Heap+ended.Stacks-begun.Heap-begun.Stacks) / watchers
+		theirs.kill()
+		b.ReportMetric(0, "ns/op")
+		b.ReportMetric(ours, "B/agent")
+		b.ReportMetric(each, "B/etcd-watcher")
+		b.Logf("a connected agent takes %.0f bytes (%d of stacks), an etcd watcher %.0f", ours, (after.Stacks-before.Stacks)/n, each)
+		if ours > memoryEach {
+			bench.Miss(b, "a connected agent takes %.0f bytes, want at most %d", ours, memoryEach)
+		}
+	}
+}
+
+// BenchmarkIdleAgents: the CPU that a change takes which concerns one connected agent, with 100 others connected and with 5,000. The fabric is the
+// same; those beyond the 100 belong to none.
+func BenchmarkIdleAgents(b *testing.B) {
+	const few, many, turns, changes = 100, 5000, 5, 20
+	for b.Loop() {
+		f := newFleet(b, many)
+		port := 0
+		change := func() { // one site may use another port
+			port++
+			f.apply(fmt.Appendf(starFabric(few, 1, 1), "    - {from: site/s%03d, to: region/hub, ports: [udp/%d]}\n", few-1, port))
+		}
+		change()
+		cost := func() time.Duration {
+			before := f.usage().CPU
+			for range changes {
+				change()
+			}
+			return time.Duration(f.cpu()-before) / changes
+		}
+		crowd := newCrowd(f, 0, few, "http/1.1")
+		crowd.wait(few, 1)
+		var with []time.Duration
+		for range turns {
+			with = append(with, cost())
+		}
+		rest := newCrowd(f, few, many, "http/1.1")
+		rest.present(many - few)
+		var crowded []time.Duration
+		for range turns {
+			crowded = append(crowded, cost())
+		}
+		a, c := bench.Median(with), bench.Median(crowded)
+		b.ReportMetric(0, "ns/op")
+		b.ReportMetric(float64(a)/1e6, "few-cpu-ms")
+		b.ReportMetric(float64(c)/1e6, "many-cpu-ms")
+		b.Logf("CPU of a change: %s with %d idle agents, %s with %d", a, few, c, many)
+		if float64(c) > float64(a)*idleSame {
+			bench.Miss(b, "a change takes %s with %d idle agents, and %s with %d", a, few, c, many)
+		}
+		rest.stop()
+		crowd.stop()
+		f.kill()
+	}
+}
+
+// BenchmarkReconnectStorm: from the start of a controller that was killed to the moment when the last of 3,000 agents has its plan again.
+func BenchmarkReconnectStorm(b *testing.B) {
+	const n, turns = 3000, 3
+	f := newFleet(b, n)
+	f.apply(starFabric(n, perSite, 1))
+	agents := newCrowd(f, 0, n, "http/1.1")
+	agents.wait(n, 1)
+	for b.Loop() {
+		var rounds []time.Duration
+		for range turns {
+			f.kill()
+			agents.forget()
+			begun := time.Now()
+			f.start()
+			rounds = append(rounds, agents.wait(n, 1).Sub(begun))
+			agents.mu.Lock()
+			if len(agents.errs) > turns*n { // the one that every agent has when its controller dies
+				b.Errorf("errors after an answer: %v", agents.errs[len(agents.errs)-1])
+			}
+			agents.mu.Unlock()
+		}
+		b.ReportMetric(0, "ns/op")
+		bench.Within(b, rounds, stormMost)
+	}
+}
+
+// BenchmarkApplyBig: apply of 1,000 gateways with ten prefixes each, from the request to its acceptance, the proof included.
+func BenchmarkApplyBig(b *testing.B) {
+	const most = 10 * time.Second
+	for b.Loop() {
+		f := newFleet(b, 0)
+		var rounds []time.Duration
+		for turn := range 3 {
+			file := meshFabric(1000, 10, turn)
+			begun := time.Now()
+			f.apply(file)
+			rounds = append(rounds, time.Since(begun))
+		}
+		f.kill()
+		b.ReportMetric(0, "ns/op")
+		bench.Within(b, rounds, most)
+	}
+}
+
+// An etcdCrowd are watchers of an etcd in a process of its own.
+type etcdCrowd struct {
+	b       *testing.B
+	process *exec.Cmd
+	ask     *bufio.Writer
+	answers *bufio.Reader
+	url     string
+	tls     *tls.Config
+	n, size int
+
+	mu      sync.Mutex
+	has     map[int]int64
+	last    time.Time
+	changed *sync.Cond
+	round   int64
+	counted int // how many have the round's
+}
+
+func newEtcdCrowd(b *testing.B, n, size int) *etcdCrowd {
+	b.Helper()
+	moreFiles(b)
+	e := &etcdCrowd{b: b, size: size, has: map[int]int64{}}
+	e.changed = sync.NewCond(&e.mu)
+	dir := b.TempDir()
+	e.process = exec.Command(os.Args[0], "-test.run=^$")
+	e.process.Env = append(os.Environ(), fleetEnv+"=etcd", fleetEnv+"_DIR="+dir)
+	e.process.Stderr = os.Stderr
+	e.process.SysProcAttr = &unix.SysProcAttr{Pdeathsig: unix.SIGKILL}
+	in, err := e.process.StdinPipe()
+	if err != nil {
+		b.Fatal(err)
+	}
+	out, err := e.process.StdoutPipe()
+	if err != nil {
+		b.Fatal(err)
+	}
+	if err := e.process.Start(); err != nil {
+		b.Fatal(err)
+	}
+	b.Cleanup(e.kill)
+	e.ask, e.answers = bufio.NewWriter(in), bufio.NewReader(out)
+	var hello struct{ URL string }
+	e.answer(&hello)
+	e.url = hello.URL
+	info := transport.TLSInfo{CertFile: filepath.Join(dir, "cert.pem"), KeyFile: filepath.Join(dir, "key.pem"), TrustedCAFile: filepath.Join(dir, "cert.pem")}
+	if e.tls, err = info.ClientConfig(); err != nil {
+		b.Fatal(err)
+	}
+	e.add(n)
+	return e
+}
+
+func (e *etcdCrowd) kill() {
+	if e.process != nil {
+		_ = e.process.Process.Kill()
+		_ = e.process.Wait()
+		e.process = nil
+	}
+}
+
+func (e *etcdCrowd) answer(into any) {
+	e.b.Helper()
+	line, err := e.answers.ReadBytes('\n')
+	if err == nil {
+		err = json.Unmarshal(line, into)
+	}
+	if err != nil {
+		e.b.Fatalf("%v: %s", err, line)
+	}
+}
+
+func (e *etcdCrowd) question(into any, format string, args ...any) {
+	e.b.Helper()
+	fmt.Fprintf(e.ask, format+"\n", args...)
+	_ = e.ask.Flush()
+	e.answer(into)
+}
+
+func (e *etcdCrowd) usage() (u usage) {
+	e.question(&u, "usage")
+	return u
+}
+
+// add has more watchers come, each on its own connection.
+func (e *etcdCrowd) add(n int) {
+	e.b.Helper()
+	var all sync.WaitGroup
+	few := make(chan struct{}, 32)
+	for i := e.n; i < e.n+n; i++ {
+		all.Go(func() {
+			few <- struct{}{}
+			defer func() { <-few }()
+			client, err := clientv3.New(clientv3.Config{Endpoints: []string{e.url}, TLS: e.tls, Logger: zap.NewNop(), DialTimeout: time.Minute})
+			if err != nil {
+				e.b.Error(err)
+				return
+			}
+			e.b.Cleanup(func() { _ = client.Close() })
+			events := client.Watch(e.b.Context(), etcdKey, clientv3.WithCreatedNotify())
+			<-events
+			go func() {
+				for got := range events {
+					for range got.Events {
+						e.note(i)
+					}
+				}
+			}()
+		})
+	}
+	all.Wait()
+	e.n += n
+}
+
+func (e *etcdCrowd) note(i int) {
+	at := time.Now()
+	e.mu.Lock()
+	defer e.mu.Unlock()
+	e.has[i]++
+	if e.has[i] == e.round {
+		e.counted++
+	}
+	if at.After(e.last) {
+		e.last = at
+	}
+	if e.counted == e.n {
+		e.changed.Broadcast()
+	}
+}
+
+// change writes what all watch, and returns how long after it was accepted the last watcher had it.
+func (e *etcdCrowd) change() (time.Duration, error) {
+	e.mu.Lock()
+	e.round++
+	e.counted = 0
+	e.mu.Unlock()
+	var done struct{ At int64 }
+	e.question(&done, "change %d", e.size)
+	e.mu.Lock()
+	defer e.mu.Unlock()
+	for e.counted < e.n {
+		e.changed.Wait()
+	}
+	return e.last.Sub(time.Unix(0, done.At)), nil
+}
+
+const etcdKey = "fabric"
+
+// beEtcd is the main of etcd's process.
+func beEtcd(dir string) {
+	must := func(err error) {
+		if err != nil {
+			fmt.Fprintln(os.Stderr, err)
+			os.Exit(1)
+		}
+	}
+	info, err := transport.SelfCert(zap.NewNop(), dir, []string{"127.0.0.1:0"}, 1, x509.ExtKeyUsageClientAuth)
+	must(err)
+	for from, to := range map[string]string{info.CertFile: "cert.pem", info.KeyFile: "key.pem"} {
+		text, err := os.ReadFile(from)
+		must(err)
+		must(os.WriteFile(filepath.Join(dir, to), text, 0o600))
+	}
+	cfg := embed.NewConfig()
+	cfg.Dir, cfg.LogLevel = filepath.Join(dir, "etcd"), "error"
+	port := anyPort()
+	client, err := url.Parse(fmt.Sprintf("https://127.0.0.1:%d", port))
+	must(err)
+	peer, err := url.Parse(fmt.Sprintf("http://127.0.0.1:%d", anyPort()))
+	must(err)
+	cfg.ListenClientUrls, cfg.AdvertiseClientUrls = []url.URL{*client}, []url.URL{*client}
+	cfg.ListenPeerUrls, cfg.AdvertisePeerUrls = []url.URL{*peer}, []url.URL{*peer}
+	cfg.InitialCluster = cfg.Name + "=" + peer.String()
+	cfg.ClientTLSInfo = transport.TLSInfo{
+		CertFile: filepath.Join(dir, "cert.pem"), KeyFile: filepath.Join(dir, "key.pem"), TrustedCAFile: filepath.Join(dir, "cert.pem"), ClientCertAuth: true,
+	}
+	e, err := embed.StartEtcd(cfg)
+	must(err)
+	<-e.Server.ReadyNotify()
+	inside := v3client.New(e.Server)
+	fmt.Printf("{\"URL\":%q}\n", client.String())
+	in := bufio.NewScanner(os.Stdin)
+	for in.Scan() {
+		var size int
+		if in.Text() == "usage" {
+			text, err := json.Marshal(usageOfThis())
+			must(err)
+			fmt.Printf("%s\n", text)
+			continue
+		}
+		_, err := fmt.Sscanf(in.Text(), "change %d", &size)
+		must(err)
+		_, err = inside.Put(context.Background(), etcdKey, string(make([]byte, size)))
+		must(err)
+		fmt.Printf("{\"At\":%d}\n", time.Now().UnixNano())
+	}
+}
+
+func anyPort() int {
+	l, err := net.Listen("tcp", "127.0.0.1:0")
+	if err != nil {
+		panic(err)
+	}
+	defer func() { _ = l.Close() }()
+	return l.Addr().(*net.TCPAddr).Port
+}

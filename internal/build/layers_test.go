@@ -11,7 +11,7 @@ import (
 // beside itself and what stands before it:
 func TestLayers(t *testing.T) {
 	words := []string{"fabric", "key", "diag", "prefixes", "token"}
-	thought := []string{"intent", "plan", "state", "compile", "verify", "reach", "proposal", "export", "scope", "diagnose", "adopt"}
+	thought := []string{"intent", "plan", "state", "compile", "verify", "reach", "proposal", "export", "scope", "rollout", "diagnose", "adopt"}
 	spoken := slices.Concat(words, []string{"role", "api/ropeway/v1", "api/ropeway/v1/ropewayv1connect"})
 	for _, layer := range []struct {
 		name     string
@@ -29,8 +29,8 @@ func TestLayers(t *testing.T) {
 		{"beside the hands", []string{"gate"}, nil},
 		{"beside the hands", []string{"pin"}, spoken},
 		{"beside the hands", []string{"authority"}, slices.Concat(spoken, []string{"files", "pin"})},
-		{"a hand", []string{"store"}, []string{"key", "diag", "files"}},
-		{"what binds two of them", []string{"backup"}, slices.Concat(spoken, []string{"files", "pin", "authority", "store"})},
+		{"a hand", []string{"store"}, []string{"key", "diag", "files", "rollout"}},
+		{"what binds two of them", []string{"backup"}, slices.Concat(spoken, []string{"files", "pin", "authority", "store", "rollout"})},
 	} {
 		for _, name := range layer.packages {
 			for _, dep := range deps(t, "ropeway/internal/"+name) {

@@ -14,8 +14,8 @@ import (
 // version is that of every value that is JSON. One of another version is not read: it says what this program does not know.
 const version = 1
 
-// maxRecord bounds a value that is JSON, in bytes.
-const maxRecord = 64 << 10
+// maxRecord bounds a value that is JSON, in bytes: what is said of 10,000 gateways fits, and beside a chunk into one request.
+const maxRecord = 384 << 10
 
 // A record is a value that is JSON, and says what makes it one that this package never wrote.
 type record interface{ check() error }

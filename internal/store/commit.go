@@ -17,6 +17,7 @@ type attempt struct {
 	mark         string
 	record       string
 	chunks       [][]byte
+	along        *along // nil: nothing
 }
 
 // Commit makes a revision that follows base, the number of the newest one or 0 where there is none, and returns its number: the next one, or one
@@ -24,11 +25,19 @@ type attempt struct {
 //
 // After ErrUnavailable, or where ctx ended, the revision may be there all the same.
 func (s *Store) Commit(ctx context.Context, base uint64, r Revision) (number uint64, err error) {
+	return s.commit(ctx, base, r, nil)
+}
+
+// commit makes a revision with what it brings along, if anything.
+func (s *Store) commit(ctx context.Context, base uint64, r Revision, with func(number uint64) (*along, error)) (number uint64, err error) {
 	next, err := s.follower(ctx, base)
 	if err != nil {
 		return 0, err
 	}
 	a, err := newAttempt(base, next, r)
+	if err == nil && with != nil {
+		a.along, err = with(a.number)
+	}
 	if err != nil {
 		return 0, fmt.Errorf("commit a revision after %d: %w", base, err)
 	}
@@ -119,8 +128,12 @@ func (s *Store) conclude(ctx context.Context, a *attempt) (number uint64, err er
 	if a.number != a.base+1 {
 		then = append(then, clientv3.OpPut(jumpKey(a.number), strconv.FormatUint(a.base, 10)))
 	}
+	fences := []clientv3.Cmp{a.fence(), a.unmade(), a.numbered}
+	if a.along != nil {
+		fences, then = append(fences, a.along.fence), append(then, a.along.put)
+	}
 	err = s.call(ctx, fmt.Sprintf("commit revision %d", a.number), func(ctx context.Context) error {
-		got, err := s.client.Txn(ctx).If(a.fence(), a.unmade(), a.numbered).Then(then...).
+		got, err := s.client.Txn(ctx).If(fences...).Then(then...).
 			Else(clientv3.OpGet(newestKey), clientv3.OpGet(revisionKey(a.number))).Commit()
 		if err != nil {
 			return err
@@ -130,6 +143,9 @@ func (s *Store) conclude(ctx context.Context, a *attempt) (number uint64, err er
 			return nil
 		}
 		number, err = newestIn(got.Responses[0])
+		if err == nil && a.stepMoved(number) {
+			return ErrStep
+		}
 		return moved(err)
 	})
 	return number, err

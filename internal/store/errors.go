@@ -49,7 +49,7 @@ func (s *Store) explain(ctx context.Context, err error) error {
 
 // isOurs reports whether an error says something of what is stored rather than of how it was asked for.
 func isOurs(err error) bool {
-	for _, ours := range []error{ErrMoved, ErrNotFound, ErrExists, ErrToken, ErrEnrolled, ErrDamaged, ErrQuorum, ErrJoining, ErrForeign, ErrURL} {
+	for _, ours := range []error{ErrMoved, ErrNotFound, ErrExists, ErrToken, ErrEnrolled, ErrDamaged, ErrStep, ErrQuorum, ErrJoining, ErrForeign, ErrURL} {
 		if errors.Is(err, ours) {
 			return true
 		}

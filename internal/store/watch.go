@@ -4,6 +4,7 @@ import (
 	"context"
 	"time"
 
+	"go.etcd.io/etcd/api/v3/mvccpb"
 	clientv3 "go.etcd.io/etcd/client/v3"
 )
 
@@ -16,6 +17,16 @@ const lookEvery = 10 * time.Second
 // An event is only the fast way to hear of a revision. Where a watch breaks, by compaction, without a leader or a connection, and every few
 // seconds anyhow, the number is read and compared, so nothing can hide the newest revision for longer.
 func (s *Store) WatchNewest(ctx context.Context, from uint64) <-chan uint64 {
+	return s.watch(ctx, from, figure{newestKey, func(kv *mvccpb.KeyValue) (uint64, error) { return parseNumber(kv.Value) }})
+}
+
+// A figure is a number that only rises and that a key tells.
+type figure struct {
+	key string
+	of  func(*mvccpb.KeyValue) (uint64, error)
+}
+
+func (s *Store) watch(ctx context.Context, from uint64, f figure) <-chan uint64 {
 	out := make(chan uint64, 1)
 	if !s.begin() {
 		close(out)
@@ -29,21 +40,21 @@ func (s *Store) WatchNewest(ctx context.Context, from uint64) <-chan uint64 {
 		defer cancel()
 		defer stop()
 		for ctx.Err() == nil {
-			from = s.follow(ctx, from, out)
+			from = s.follow(ctx, f, from, out)
 			rest(ctx)
 		}
 	}()
 	return out
 }
 
-// follow reads and sends the newest number, then sends what events tell, until the watch breaks. It returns the last number that it sent.
-func (s *Store) follow(ctx context.Context, from uint64, out chan uint64) uint64 {
+// follow reads and sends the figure, then sends what events tell, until the watch breaks. It returns the last number that it sent.
+func (s *Store) follow(ctx context.Context, f figure, from uint64, out chan uint64) uint64 {
 	ctx, cancel := context.WithCancel(clientv3.WithRequireLeader(ctx)) // ends the watch with this call
 	defer cancel()
-	events := s.client.Watch(ctx, newestKey) // before the first look: nothing falls between the two
+	events := s.client.Watch(ctx, f.key) // before the first look: nothing falls between the two
 	tick := time.NewTicker(lookEvery)
 	defer tick.Stop()
-	newest, err := s.newest(ctx)
+	newest, err := s.read(ctx, f)
 	for err == nil {
 		if newest > from {
 			from = newest
@@ -51,23 +62,32 @@ func (s *Store) follow(ctx context.Context, from uint64, out chan uint64) uint64
 		}
 		select {
 		case <-tick.C:
-			newest, err = s.newest(ctx)
+			newest, err = s.read(ctx, f)
 		case got, ok := <-events:
 			if !ok || got.Err() != nil {
 				return from
 			}
-			newest, err = newestOf(got.Events)
+			newest, err = f.last(got.Events)
 		}
 	}
 	return from
 }
 
-// newestOf returns the number that the last of some events tells, 0 where there is none.
-func newestOf(events []*clientv3.Event) (uint64, error) {
+// read returns a figure, 0 where there is none yet.
+func (s *Store) read(ctx context.Context, f figure) (uint64, error) {
+	got, err := s.get(ctx, "read what is watched", f.key)
+	if err != nil || len(got.Kvs) == 0 {
+		return 0, err
+	}
+	return f.of(got.Kvs[0])
+}
+
+// last returns the number that the last of some events tells, 0 where there is none.
+func (f figure) last(events []*clientv3.Event) (uint64, error) {
 	if len(events) == 0 {
 		return 0, nil
 	}
-	return parseNumber(events[len(events)-1].Kv.Value) // a removal has no value, and nobody removes it
+	return f.of(events[len(events)-1].Kv) // a removal has no value, and nobody removes it
 }
 
 // replace sends a number in place of one that nobody has received yet. There is one sender.

@@ -29,6 +29,11 @@ var calls = map[string][]Role{
 	api.FabricServiceListGatewaysProcedure:  readers,
 	api.FabricServiceApplyProcedure:         writers,
 
+	api.RolloutServiceGetRolloutProcedure:    readers,
+	api.RolloutServicePauseRolloutProcedure:  writers,
+	api.RolloutServiceResumeRolloutProcedure: writers,
+	api.RolloutServiceAbortRolloutProcedure:  writers,
+
 	api.AccessServiceCreateTokenProcedure: admins,
 	api.AccessServiceListTokensProcedure:  admins,
 	api.AccessServiceRevokeTokenProcedure: admins,

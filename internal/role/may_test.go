@@ -27,9 +27,9 @@ func may(service, method string, r Role) bool {
 		return r == Admin
 	case service == "ClusterService":
 		return r == Viewer || r == Operator || r == Admin
-	case service == "FabricService" && method == "Apply":
+	case service == "FabricService" && method == "Apply", service == "RolloutService" && method != "GetRollout":
 		return r == Operator || r == Admin
-	case service == "FabricService":
+	case service == "FabricService", service == "RolloutService":
 		return r == Viewer || r == Operator || r == Admin
 	}
 	return false

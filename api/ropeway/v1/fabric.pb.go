@@ -9,6 +9,7 @@ package ropewayv1
 import (
 	protoreflect "google.golang.org/protobuf/reflect/protoreflect"
 	protoimpl "google.golang.org/protobuf/runtime/protoimpl"
+	durationpb "google.golang.org/protobuf/types/known/durationpb"
 	timestamppb "google.golang.org/protobuf/types/known/timestamppb"
 	reflect "reflect"
 	sync "sync"
@@ -165,7 +166,12 @@ type ApplyRequest struct {
 	Override []string `protobuf:"bytes,4,rep,name=override,proto3" json:"override,omitempty"`
 	Reason   string   `protobuf:"bytes,5,opt,name=reason,proto3" json:"reason,omitempty"`
 	// In place of a file: the revision whose file it is, to go back to it.
-	Rollback      uint64 `protobuf:"varint,20,opt,name=rollback,proto3" json:"rollback,omitempty"`
+	Rollback uint64 `protobuf:"varint,20,opt,name=rollback,proto3" json:"rollback,omitempty"`
+	// Every gateway gets it at once, and nobody waits: for emergencies. It is recorded.
+	AtOnce bool `protobuf:"varint,30,opt,name=at_once,json=atOnce,proto3" json:"at_once,omitempty"`
+	// How long a wave that is well is looked at before the next one begins, and how long a wave is waited for. Absent: as the controller does.
+	Soak          *durationpb.Duration `protobuf:"bytes,31,opt,name=soak,proto3" json:"soak,omitempty"`
+	Timeout       *durationpb.Duration `protobuf:"bytes,32,opt,name=timeout,proto3" json:"timeout,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -240,6 +246,27 @@ func (x *ApplyRequest) GetRollback() uint64 {
 		return x.Rollback
 	}
 	return 0
+}
+
+func (x *ApplyRequest) GetAtOnce() bool {
+	if x != nil {
+		return x.AtOnce
+	}
+	return false
+}
+
+func (x *ApplyRequest) GetSoak() *durationpb.Duration {
+	if x != nil {
+		return x.Soak
+	}
+	return nil
+}
+
+func (x *ApplyRequest) GetTimeout() *durationpb.Duration {
+	if x != nil {
+		return x.Timeout
+	}
+	return nil
 }
 
 type ApplyResponse struct {
@@ -503,7 +530,7 @@ type Revision struct {
 	At     *timestamppb.Timestamp `protobuf:"bytes,2,opt,name=at,proto3" json:"at,omitempty"`
 	// Who made it: an identity.
 	Author string `protobuf:"bytes,3,opt,name=author,proto3" json:"author,omitempty"`
-	// What made it: "apply", "enroll", "rollback", "revoke".
+	// What made it: "apply", "rollback", "enroll", "revoke", "restore"; "apply at once" or "rollback at once" where nobody waited.
 	Kind          string   `protobuf:"bytes,4,opt,name=kind,proto3" json:"kind,omitempty"`
 	Reason        string   `protobuf:"bytes,5,opt,name=reason,proto3" json:"reason,omitempty"`
 	Override      []string `protobuf:"bytes,6,rep,name=override,proto3" json:"override,omitempty"`
@@ -873,7 +900,7 @@ var File_ropeway_v1_fabric_proto protoreflect.FileDescriptor
 const file_ropeway_v1_fabric_proto_rawDesc = "" +
 	"\n" +
 	"\x17ropeway/v1/fabric.proto\x12\n" +
-	"ropeway.v1\x1a\x1fgoogle/protobuf/timestamp.proto\x1a\x18ropeway/v1/gateway.proto\"T\n" +
+	"ropeway.v1\x1a\x1egoogle/protobuf/duration.proto\x1a\x1fgoogle/protobuf/timestamp.proto\x1a\x18ropeway/v1/gateway.proto\"T\n" +
 	"\x0ePreviewRequest\x12\x12\n" +
 	"\x04file\x18\x01 \x01(\fR\x04file\x12\x12\n" +
 	"\x04name\x18\x02 \x01(\tR\x04name\x12\x1a\n" +
@@ -882,14 +909,17 @@ const file_ropeway_v1_fabric_proto_rawDesc = "" +
 	"\x04base\x18\x01 \x01(\x04R\x04base\x12\x1a\n" +
 	"\bproposal\x18\x02 \x01(\fR\bproposal\x12\x18\n" +
 	"\achanged\x18\x03 \x01(\bR\achanged\x12\x16\n" +
-	"\x06proven\x18\x04 \x01(\bR\x06proven\"\x9a\x01\n" +
+	"\x06proven\x18\x04 \x01(\bR\x06proven\"\x97\x02\n" +
 	"\fApplyRequest\x12\x12\n" +
 	"\x04file\x18\x01 \x01(\fR\x04file\x12\x12\n" +
 	"\x04name\x18\x02 \x01(\tR\x04name\x12\x12\n" +
 	"\x04base\x18\x03 \x01(\x04R\x04base\x12\x1a\n" +
 	"\boverride\x18\x04 \x03(\tR\boverride\x12\x16\n" +
 	"\x06reason\x18\x05 \x01(\tR\x06reason\x12\x1a\n" +
-	"\brollback\x18\x14 \x01(\x04R\brollback\"E\n" +
+	"\brollback\x18\x14 \x01(\x04R\brollback\x12\x17\n" +
+	"\aat_once\x18\x1e \x01(\bR\x06atOnce\x12-\n" +
+	"\x04soak\x18\x1f \x01(\v2\x19.google.protobuf.DurationR\x04soak\x123\n" +
+	"\atimeout\x18  \x01(\v2\x19.google.protobuf.DurationR\atimeout\"E\n" +
 	"\rApplyResponse\x12\x1a\n" +
 	"\brevision\x18\x01 \x01(\x04R\brevision\x12\x18\n" +
 	"\achanged\x18\x02 \x01(\bR\achanged\",\n" +
@@ -970,32 +1000,35 @@ var file_ropeway_v1_fabric_proto_goTypes = []any{
 	(*ListGatewaysResponse)(nil),  // 10: ropeway.v1.ListGatewaysResponse
 	(*Gateway)(nil),               // 11: ropeway.v1.Gateway
 	(*ReportedState)(nil),         // 12: ropeway.v1.ReportedState
-	(*timestamppb.Timestamp)(nil), // 13: google.protobuf.Timestamp
-	(*Drift)(nil),                 // 14: ropeway.v1.Drift
+	(*durationpb.Duration)(nil),   // 13: google.protobuf.Duration
+	(*timestamppb.Timestamp)(nil), // 14: google.protobuf.Timestamp
+	(*Drift)(nil),                 // 15: ropeway.v1.Drift
 }
 var file_ropeway_v1_fabric_proto_depIdxs = []int32{
-	8,  // 0: ropeway.v1.GetRevisionResponse.revision:type_name -> ropeway.v1.Revision
-	8,  // 1: ropeway.v1.ListRevisionsResponse.revisions:type_name -> ropeway.v1.Revision
-	13, // 2: ropeway.v1.Revision.at:type_name -> google.protobuf.Timestamp
-	11, // 3: ropeway.v1.ListGatewaysResponse.gateways:type_name -> ropeway.v1.Gateway
-	12, // 4: ropeway.v1.Gateway.reported:type_name -> ropeway.v1.ReportedState
-	13, // 5: ropeway.v1.ReportedState.at:type_name -> google.protobuf.Timestamp
-	14, // 6: ropeway.v1.ReportedState.drift:type_name -> ropeway.v1.Drift
-	0,  // 7: ropeway.v1.FabricService.Preview:input_type -> ropeway.v1.PreviewRequest
-	2,  // 8: ropeway.v1.FabricService.Apply:input_type -> ropeway.v1.ApplyRequest
-	4,  // 9: ropeway.v1.FabricService.GetRevision:input_type -> ropeway.v1.GetRevisionRequest
-	6,  // 10: ropeway.v1.FabricService.ListRevisions:input_type -> ropeway.v1.ListRevisionsRequest
-	9,  // 11: ropeway.v1.FabricService.ListGateways:input_type -> ropeway.v1.ListGatewaysRequest
-	1,  // 12: ropeway.v1.FabricService.Preview:output_type -> ropeway.v1.PreviewResponse
-	3,  // 13: ropeway.v1.FabricService.Apply:output_type -> ropeway.v1.ApplyResponse
-	5,  // 14: ropeway.v1.FabricService.GetRevision:output_type -> ropeway.v1.GetRevisionResponse
-	7,  // 15: ropeway.v1.FabricService.ListRevisions:output_type -> ropeway.v1.ListRevisionsResponse
-	10, // 16: ropeway.v1.FabricService.ListGateways:output_type -> ropeway.v1.ListGatewaysResponse
-	12, // [12:17] is the sub-list for method output_type
-	7,  // [7:12] is the sub-list for method input_type
-	7,  // [7:7] is the sub-list for extension type_name
-	7,  // [7:7] is the sub-list for extension extendee
-	0,  // [0:7] is the sub-list for field type_name
+	13, // 0: ropeway.v1.ApplyRequest.soak:type_name -> google.protobuf.Duration
+	13, // 1: ropeway.v1.ApplyRequest.timeout:type_name -> google.protobuf.Duration
+	8,  // 2: ropeway.v1.GetRevisionResponse.revision:type_name -> ropeway.v1.Revision
+	8,  // 3: ropeway.v1.ListRevisionsResponse.revisions:type_name -> ropeway.v1.Revision
+	14, // 4: ropeway.v1.Revision.at:type_name -> google.protobuf.Timestamp
+	11, // 5: ropeway.v1.ListGatewaysResponse.gateways:type_name -> ropeway.v1.Gateway
+	12, // 6: ropeway.v1.Gateway.reported:type_name -> ropeway.v1.ReportedState
+	14, // 7: ropeway.v1.ReportedState.at:type_name -> google.protobuf.Timestamp
+	15, // 8: ropeway.v1.ReportedState.drift:type_name -> ropeway.v1.Drift
+	0,  // 9: ropeway.v1.FabricService.Preview:input_type -> ropeway.v1.PreviewRequest
+	2,  // 10: ropeway.v1.FabricService.Apply:input_type -> ropeway.v1.ApplyRequest
+	4,  // 11: ropeway.v1.FabricService.GetRevision:input_type -> ropeway.v1.GetRevisionRequest
+	6,  // 12: ropeway.v1.FabricService.ListRevisions:input_type -> ropeway.v1.ListRevisionsRequest
+	9,  // 13: ropeway.v1.FabricService.ListGateways:input_type -> ropeway.v1.ListGatewaysRequest
+	1,  // 14: ropeway.v1.FabricService.Preview:output_type -> ropeway.v1.PreviewResponse
+	3,  // 15: ropeway.v1.FabricService.Apply:output_type -> ropeway.v1.ApplyResponse
+	5,  // 16: ropeway.v1.FabricService.GetRevision:output_type -> ropeway.v1.GetRevisionResponse
+	7,  // 17: ropeway.v1.FabricService.ListRevisions:output_type -> ropeway.v1.ListRevisionsResponse
+	10, // 18: ropeway.v1.FabricService.ListGateways:output_type -> ropeway.v1.ListGatewaysResponse
+	14, // [14:19] is the sub-list for method output_type
+	9,  // [9:14] is the sub-list for method input_type
+	9,  // [9:9] is the sub-list for extension type_name
+	9,  // [9:9] is the sub-list for extension extendee
+	0,  // [0:9] is the sub-list for field type_name
 }
 
 func init() { file_ropeway_v1_fabric_proto_init() }

@@ -26,6 +26,9 @@ type WatchRequest struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
 	// The epoch of the grant that the gateway holds; 0 for none. It is not sent again.
 	Epoch uint64 `protobuf:"varint,1,opt,name=epoch,proto3" json:"epoch,omitempty"`
+	// The epoch of a plan that the gateway went back from by itself, because no controller answered while it had it; 0 for none. A controller
+	// that did not send it that plan itself sends it once more.
+	RevertedEpoch uint64 `protobuf:"varint,20,opt,name=reverted_epoch,json=revertedEpoch,proto3" json:"reverted_epoch,omitempty"`
 	// That grant itself, where the controller asked for it: see WatchResponse.behind.
 	Held          *SignedGrant `protobuf:"bytes,40,opt,name=held,proto3" json:"held,omitempty"`
 	unknownFields protoimpl.UnknownFields
@@ -65,6 +68,13 @@ func (*WatchRequest) Descriptor() ([]byte, []int) {
 func (x *WatchRequest) GetEpoch() uint64 {
 	if x != nil {
 		return x.Epoch
+	}
+	return 0
+}
+
+func (x *WatchRequest) GetRevertedEpoch() uint64 {
+	if x != nil {
+		return x.RevertedEpoch
 	}
 	return 0
 }
@@ -269,7 +279,13 @@ type ReportRequest struct {
 	Message string                 `protobuf:"bytes,4,opt,name=message,proto3" json:"message,omitempty"`
 	At      *timestamppb.Timestamp `protobuf:"bytes,5,opt,name=at,proto3" json:"at,omitempty"`
 	// What was not as the plan said although the machine once was all of it, the newest first; 32 at most.
-	Drift         []*Drift `protobuf:"bytes,10,rep,name=drift,proto3" json:"drift,omitempty"`
+	Drift []*Drift `protobuf:"bytes,10,rep,name=drift,proto3" json:"drift,omitempty"`
+	// The highest epoch with whose plan the gateway looked whom it still reaches through its tunnels. Absent where it does not look.
+	ProbedEpoch *uint64 `protobuf:"varint,20,opt,name=probed_epoch,json=probedEpoch,proto3,oneof" json:"probed_epoch,omitempty"`
+	// Gateways that answered through their tunnels before that plan and do not answer now. The first of them.
+	Lost []string `protobuf:"bytes,21,rep,name=lost,proto3" json:"lost,omitempty"`
+	// As in WatchRequest.
+	RevertedEpoch uint64 `protobuf:"varint,22,opt,name=reverted_epoch,json=revertedEpoch,proto3" json:"reverted_epoch,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -344,6 +360,27 @@ func (x *ReportRequest) GetDrift() []*Drift {
 		return x.Drift
 	}
 	return nil
+}
+
+func (x *ReportRequest) GetProbedEpoch() uint64 {
+	if x != nil && x.ProbedEpoch != nil {
+		return *x.ProbedEpoch
+	}
+	return 0
+}
+
+func (x *ReportRequest) GetLost() []string {
+	if x != nil {
+		return x.Lost
+	}
+	return nil
+}
+
+func (x *ReportRequest) GetRevertedEpoch() uint64 {
+	if x != nil {
+		return x.RevertedEpoch
+	}
+	return 0
 }
 
 // Something that nobody asked for: found on a machine that was as its plan says, and undone, or standing.
@@ -476,9 +513,10 @@ var File_ropeway_v1_gateway_proto protoreflect.FileDescriptor
 const file_ropeway_v1_gateway_proto_rawDesc = "" +
 	"\n" +
 	"\x18ropeway/v1/gateway.proto\x12\n" +
-	"ropeway.v1\x1a\x1fgoogle/protobuf/timestamp.proto\"Q\n" +
+	"ropeway.v1\x1a\x1fgoogle/protobuf/timestamp.proto\"x\n" +
 	"\fWatchRequest\x12\x14\n" +
-	"\x05epoch\x18\x01 \x01(\x04R\x05epoch\x12+\n" +
+	"\x05epoch\x18\x01 \x01(\x04R\x05epoch\x12%\n" +
+	"\x0ereverted_epoch\x18\x14 \x01(\x04R\rrevertedEpoch\x12+\n" +
 	"\x04held\x18( \x01(\v2\x17.ropeway.v1.SignedGrantR\x04held\"V\n" +
 	"\rWatchResponse\x12-\n" +
 	"\x05grant\x18\x01 \x01(\v2\x17.ropeway.v1.SignedGrantR\x05grant\x12\x16\n" +
@@ -490,7 +528,7 @@ const file_ropeway_v1_gateway_proto_rawDesc = "" +
 	"\x06fabric\x18\x01 \x01(\tR\x06fabric\x12\x18\n" +
 	"\agateway\x18\x02 \x01(\tR\agateway\x12\x14\n" +
 	"\x05epoch\x18\x03 \x01(\x04R\x05epoch\x12\x12\n" +
-	"\x04plan\x18\x04 \x01(\fR\x04plan\"\xdc\x01\n" +
+	"\x04plan\x18\x04 \x01(\fR\x04plan\"\xd0\x02\n" +
 	"\rReportRequest\x12\x1d\n" +
 	"\n" +
 	"kept_epoch\x18\x01 \x01(\x04R\tkeptEpoch\x12#\n" +
@@ -499,7 +537,11 @@ const file_ropeway_v1_gateway_proto_rawDesc = "" +
 	"\amessage\x18\x04 \x01(\tR\amessage\x12*\n" +
 	"\x02at\x18\x05 \x01(\v2\x1a.google.protobuf.TimestampR\x02at\x12'\n" +
 	"\x05drift\x18\n" +
-	" \x03(\v2\x11.ropeway.v1.DriftR\x05drift\"\xbf\x01\n" +
+	" \x03(\v2\x11.ropeway.v1.DriftR\x05drift\x12&\n" +
+	"\fprobed_epoch\x18\x14 \x01(\x04H\x00R\vprobedEpoch\x88\x01\x01\x12\x12\n" +
+	"\x04lost\x18\x15 \x03(\tR\x04lost\x12%\n" +
+	"\x0ereverted_epoch\x18\x16 \x01(\x04R\rrevertedEpochB\x0f\n" +
+	"\r_probed_epoch\"\xbf\x01\n" +
 	"\x05Drift\x12\x12\n" +
 	"\x04step\x18\x01 \x01(\tR\x04step\x12\x12\n" +
 	"\x04what\x18\x02 \x01(\tR\x04what\x12\x16\n" +
@@ -558,6 +600,7 @@ func file_ropeway_v1_gateway_proto_init() {
 	if File_ropeway_v1_gateway_proto != nil {
 		return
 	}
+	file_ropeway_v1_gateway_proto_msgTypes[4].OneofWrappers = []any{}
 	type x struct{}
 	out := protoimpl.TypeBuilder{
 		File: protoimpl.DescBuilder{

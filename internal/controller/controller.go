@@ -26,6 +26,7 @@ type Options struct {
 	Authority *authority.Authority
 	Log       *slog.Logger
 	Now       func() time.Time // nil: time.Now
+	Waves     Waves            // how long those of a rollout take, where nobody says
 
 	// What concerns several controllers, and backups.
 	URL        string                           // where clients reach this one, https://HOST:PORT; "": it is not announced
@@ -51,7 +52,11 @@ type Controller struct {
 
 	mu       sync.Mutex
 	reported map[string]report // by gateway
+	sent     map[string]uint64 // by gateway: the epoch that this process sent it last
+	refused  map[string]uint64 // by gateway: the epoch that it went back from, although this process was there
 	prepared preparation
+
+	rolling *rolling
 
 	meters meters
 }
@@ -64,6 +69,7 @@ func New(opts Options) *Controller {
 	c := &Controller{
 		opts: opts, log: opts.Log, started: opts.Now(), desk: newDesk(opts.Fabric, opts.Store), outbox: newOutbox(), reported: map[string]report{}, meters: meters{all: map[string]*meter{}},
 		pulse: newPulse(),
+		sent:  map[string]uint64{}, refused: map[string]uint64{}, rolling: newRolling(opts.Waves),
 	}
 	c.desk.ready = c.prepare
 	c.outbox.changed = c.pulse.beat
@@ -85,6 +91,7 @@ func (c *Controller) Run(ctx context.Context) error {
 	group.Go(lines.run)
 	group.Go(func() error { return c.serve(ctx) })
 	group.Go(func() error { return c.follow(ctx) })
+	group.Go(func() error { c.roll(ctx); return nil })
 	group.Go(func() error { return c.announce(ctx) })
 	group.Go(func() error { return c.share(ctx) })
 	group.Go(func() error { return c.keepHouse(ctx) })
@@ -92,27 +99,44 @@ func (c *Controller) Run(ctx context.Context) error {
 	return group.Wait()
 }
 
-// follow puts every new revision into the outbox. A revision that cannot be compiled here is told and left to the next one: gateways keep
-// what they have.
+// follow puts into the outbox what gateways are to have, whenever that changes. A revision that cannot be compiled here is told and left to the
+// next one: gateways keep what they have.
 func (c *Controller) follow(ctx context.Context) error {
-	last := &fabric{}
-	for number := range c.opts.Store.WatchNewest(ctx, 0) {
-		now, err := c.desk.reached(ctx, number)
-		if err != nil {
-			c.log.Error("a revision cannot be handed out", "revision", number, "error", err)
-			continue
+	ctx, cancel := context.WithCancel(ctx)
+	defer cancel()
+	newest, steps := c.opts.Store.WatchNewest(ctx, 0), c.opts.Store.WatchRollout(ctx, 0)
+	last := &present{newest: &fabric{}}
+	for more := true; more; {
+		now, err := c.desk.present(ctx)
+		switch {
+		case err != nil && ctx.Err() == nil:
+			c.log.Error("what gateways are to have cannot be handed out", "error", err)
+		case err == nil && now != last:
+			c.outbox.put(c.step(last, now))
+			c.pulse.beat()
+			if now.newest.number != last.newest.number {
+				c.log.Info("handing out", "revision", now.newest.number)
+			}
+			last = now
+			c.latest.Store(now.newest.number)
+			c.rolling.turnTo(now)
 		}
-		if now.number == last.number {
-			continue
+		select {
+		case _, more = <-newest:
+		case _, more = <-steps:
+		case <-retryOf(err):
 		}
-		c.outbox.put(c.step(last, now))
-		c.pulse.beat()
-		c.log.Info("handing out", "revision", now.number)
-		last = now
-		c.latest.Store(now.number)
 	}
 	if ctx.Err() == nil {
 		return fmt.Errorf("the store no longer tells of revisions")
 	}
 	return nil
+}
+
+// retryOf returns a channel that tells when to try again what failed; nil, which never tells, where nothing did.
+func retryOf(err error) <-chan time.Time {
+	if err == nil {
+		return nil
+	}
+	return time.After(time.Second)
 }

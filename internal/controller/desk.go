@@ -29,8 +29,21 @@ type fabric struct {
 	intent *intent.Fabric
 	lock   *state.Lock
 	plan   *plan.Fabric
+	names  map[string]*plan.Gateway
 
 	lockText []byte // lock as it is stored, of a fabric that was proposed here
+}
+
+// gateway returns the plan of a gateway, or nil.
+func (f *fabric) gateway(name string) *plan.Gateway { return f.names[name] }
+
+// planned gives a fabric its plan.
+func (f *fabric) planned(p *plan.Fabric) *fabric {
+	f.plan, f.names = p, make(map[string]*plan.Gateway, len(p.Gateways))
+	for _, g := range p.Gateways {
+		f.names[g.Name] = g
+	}
+	return f
 }
 
 func (f *fabric) side() proposal.Side { return proposal.Side{Intent: f.intent, Plan: f.plan} }
@@ -39,14 +52,15 @@ func (f *fabric) side() proposal.Side { return proposal.Side{Intent: f.intent, P
 type desk struct {
 	fabric string // its name
 	store  *store.Store
-	ready  func(now, next *fabric) // told of what is about to be committed; nil: nobody is
+	ready  func(now, next *present) // told of what is about to be committed; nil: nobody is
 
 	proofs chan struct{} // holds one for each proof that is made: they take much memory
 
 	mu       sync.Mutex
 	compiler compile.Compiler
-	now      *fabric
-	going    *fabric // is being committed; the store may tell of it before its commit returns
+	last     *present // what was asked for last
+	made     *fabric  // that was committed here last; nil: none
+	going    *fabric  // is being committed; the store may tell of it before its commit returns
 }
 
 // mostProofs bounds how many changes are proven at a time.
@@ -58,49 +72,84 @@ func newDesk(name string, s *store.Store) *desk {
 
 // current returns the newest revision.
 func (d *desk) current(ctx context.Context) (*fabric, error) {
+	now, err := d.present(ctx)
+	if err != nil {
+		return nil, err
+	}
+	return now.newest, nil
+}
+
+// present returns what stands in the store, compiled.
+func (d *desk) present(ctx context.Context) (*present, error) {
 	d.mu.Lock()
 	defer d.mu.Unlock()
 	return d.renew(ctx)
 }
 
-// renew compiles the newest revision, unless that was done. The lock must be held.
-func (d *desk) renew(ctx context.Context) (*fabric, error) {
-	number, err := d.store.NewestNumber(ctx)
+// renew compiles what stands in the store, unless that was done. The lock must be held.
+func (d *desk) renew(ctx context.Context) (*present, error) {
+	newest, r, err := d.store.Present(ctx)
 	if err != nil {
-		return nil, fmt.Errorf("read the number of the newest revision: %w", err)
+		return nil, err
 	}
-	switch {
-	case number == 0:
+	if d.last != nil && d.last.newest.number == newest && d.last.step() == stepOf(r) {
+		return d.last, nil
+	}
+	now := &present{rollout: r}
+	if now.active() { // first, so that the newest shares with it what did not change
+		if now.base, err = d.compiled(ctx, r.Base); err != nil {
+			return nil, err
+		}
+	}
+	if now.newest, err = d.compiled(ctx, newest); err != nil {
+		return nil, err
+	}
+	if now.base != nil {
+		now.touch()
+	}
+	d.last = now
+	return now, nil
+}
+
+// compiled returns a revision. The lock must be held.
+func (d *desk) compiled(ctx context.Context, number uint64) (*fabric, error) {
+	if number == 0 {
 		return &fabric{}, nil
-	case d.now != nil && d.now.number >= number:
-		return d.now, nil
+	}
+	known := []*fabric{d.made}
+	if d.last != nil {
+		known = append(known, d.last.newest, d.last.base)
+	}
+	for _, f := range known {
+		if f != nil && f.number == number {
+			return f, nil
+		}
 	}
 	r, err := d.store.Revision(ctx, number)
 	if err != nil {
-		return nil, fmt.Errorf("read the newest revision: %w", err)
+		return nil, err
 	}
 	if g := d.going; g != nil && g.number == number && g.past == r.Past && bytes.Equal(g.file, r.File) && bytes.Equal(g.lockText, r.Lock) {
-		d.now = g
+		d.made = g
 		return g, nil
 	}
-	in, problems := intent.Read(revisionName(r.Number), r.File)
+	in, problems := intent.Read(revisionName(number), r.File)
 	if in == nil {
-		return nil, fmt.Errorf("read revision %d, which an other version of Ropeway wrote: %w", r.Number, problems)
+		return nil, fmt.Errorf("read revision %d, which an other version of Ropeway wrote: %w", number, problems)
 	}
-	lock, err := state.Parse(revisionName(r.Number)+" lock", r.Lock)
+	lock, err := state.Parse(revisionName(number)+" lock", r.Lock)
 	if err != nil {
-		return nil, fmt.Errorf("read the lock of revision %d: %w", r.Number, err)
+		return nil, fmt.Errorf("read the lock of revision %d: %w", number, err)
 	}
 	p, _ := d.compiler.Compile(in, lock)
-	d.now = &fabric{number: r.Number, past: r.Past, file: r.File, intent: in, lock: lock, plan: p}
-	return d.now, nil
+	return (&fabric{number: number, past: r.Past, file: r.File, intent: in, lock: lock}).planned(p), nil
 }
 
 func revisionName(number uint64) string { return fmt.Sprintf("revision-%d.yaml", number) }
 
-// propose compares a file with the newest revision. The last fabric that it returns is what the file makes of it, with no number yet.
+// propose compares a file with the newest revision. The fabric that it returns is what the file makes of it, with no number yet.
 // Where places are given it may touch nothing but what is theirs: neither shows the difference to anything else, nor makes it.
-func (d *desk) propose(ctx context.Context, name string, file []byte, places []string) (p *proposal.Proposal, now, next *fabric, err error) {
+func (d *desk) propose(ctx context.Context, name string, file []byte, places []string) (p *proposal.Proposal, now *present, next *fabric, err error) {
 	in, problems := intent.Read(name, file)
 	if in == nil {
 		return nil, nil, nil, problems
@@ -118,27 +167,26 @@ func (d *desk) propose(ctx context.Context, name string, file []byte, places []s
 		return nil, nil, nil, err
 	}
 	if len(places) > 0 {
-		if foreign := scope.Foreign(now.intent, in, places); len(foreign) > 0 {
+		if foreign := scope.Foreign(now.newest.intent, in, places); len(foreign) > 0 {
 			return nil, nil, nil, notYours(foreign)
 		}
 	}
-	return proposal.Weigh(now.side(), next.side(), next.lock), now, next, nil
+	return proposal.Weigh(now.newest.side(), next.side(), next.lock), now, next, nil
 }
 
 // compile makes the plan of a file as the successor of the newest revision.
-func (d *desk) compile(ctx context.Context, in *intent.Fabric, file []byte) (now, next *fabric, err error) {
+func (d *desk) compile(ctx context.Context, in *intent.Fabric, file []byte) (now *present, next *fabric, err error) {
 	d.mu.Lock()
 	defer d.mu.Unlock()
 	if now, err = d.renew(ctx); err != nil {
 		return nil, nil, err
 	}
-	lock, err := d.withKeys(ctx, in, now.lock)
+	lock, err := d.withKeys(ctx, in, now.newest.lock)
 	if err != nil {
 		return nil, nil, err
 	}
-	next = &fabric{past: now.past, file: file, intent: in}
-	next.plan, next.lock = d.compiler.Compile(in, lock)
-	return now, next, nil
+	p, lock := d.compiler.Compile(in, lock)
+	return now, (&fabric{past: now.newest.past, file: file, intent: in, lock: lock}).planned(p), nil
 }
 
 func (d *desk) set(going *fabric) {
@@ -147,22 +195,12 @@ func (d *desk) set(going *fabric) {
 	d.going = going
 }
 
-// reached returns the newest revision, whose number is this at least.
-func (d *desk) reached(ctx context.Context, number uint64) (*fabric, error) {
-	d.mu.Lock()
-	defer d.mu.Unlock()
-	if d.now != nil && d.now.number >= number {
-		return d.now, nil
-	}
-	return d.renew(ctx)
-}
-
 // adopt takes what was committed for the newest revision, unless there is a newer one by now. Nobody has to read and compile it again.
 func (d *desk) adopt(committed *fabric) {
 	d.mu.Lock()
 	defer d.mu.Unlock()
-	if d.now == nil || d.now.number < committed.number {
-		d.now = committed
+	if d.made == nil || d.made.number < committed.number {
+		d.made = committed
 	}
 }
 
@@ -203,31 +241,35 @@ type change struct {
 	reason   string
 	rollback uint64 // the revision whose file it is; 0: somebody wrote it
 	at       time.Time
+	pace     pace
 }
 
 // kind is what a change is called in the history, and why it was made.
 func (c *change) kind() (kind, reason string) {
 	if c.rollback == 0 {
-		return "apply", c.reason
+		return "apply" + c.pace.kind(), c.reason
 	}
 	reason = fmt.Sprintf("back to revision %d", c.rollback)
 	if c.reason != "" {
 		reason += ": " + c.reason
 	}
-	return "rollback", reason
+	return "rollback" + c.pace.kind(), reason
 }
 
-// apply makes a file the newest revision. Where it changes nothing, no revision is made.
+// apply makes a file the newest revision, and has it brought to the gateways. Where it changes nothing, no revision is made.
 func (d *desk) apply(ctx context.Context, c change) (number uint64, changed bool, err error) {
 	p, now, next, err := d.propose(ctx, c.name, c.file, c.places)
 	if err != nil {
 		return 0, false, err
 	}
-	if now.number != c.base {
-		return 0, false, moved(c.base, now.number)
+	if now.newest.number != c.base {
+		return 0, false, moved(c.base, now.newest.number)
 	}
-	if !p.Changed && string(now.file) == string(c.file) {
-		return now.number, false, nil
+	if !p.Changed && string(now.newest.file) == string(c.file) {
+		return now.newest.number, false, nil
+	}
+	if now.active() && (!c.pace.atOnce || len(c.places) > 0) { // whose it is may be another's
+		return 0, false, busy(now.rollout)
 	}
 	if len(c.places) > 0 && len(c.override) > 0 {
 		return 0, false, refusal("RW7605", "override", "whoever is bound to places may not apply what is not proven: what fails may be another's", "ask somebody who is bound to none")
@@ -242,19 +284,21 @@ func (d *desk) apply(ctx context.Context, c change) (number uint64, changed bool
 	if err != nil {
 		return 0, false, err
 	}
+	bring := c.pace.rollout(c, p, next)
 	next.number, next.lockText = c.base+1, lock // as a rule; see store.Commit
 	d.set(next)
 	defer d.set(nil)
 	if d.ready != nil {
-		d.ready(now, next)
+		d.ready(now, now.followed(next, bring(next.number)))
 	}
 	kind, reason := c.kind()
-	number, err = d.store.Commit(ctx, c.base, store.Revision{
-		At: c.at, Author: c.author, Kind: kind, Reason: reason, Override: c.override, File: c.file, Lock: lock,
-	})
+	r := store.Revision{At: c.at, Author: c.author, Kind: kind, Reason: reason, Override: c.override, File: c.file, Lock: lock}
+	number, err = d.store.CommitRollout(ctx, c.base, r, now.step(), bring)
 	switch {
 	case errors.Is(err, store.ErrMoved):
 		return 0, false, moved(c.base, number)
+	case errors.Is(err, store.ErrStep):
+		return 0, false, refusal(codeMoved, "fabric", "its rollout took a step in the same moment", "apply once more")
 	case err != nil:
 		return number, false, err
 	}
@@ -274,7 +318,7 @@ func (d *desk) know(ctx context.Context, gateway string, k key.Public, at time.T
 		if err != nil {
 			return err
 		}
-		if now.plan == nil || now.plan.Gateway(gateway) == nil || now.lock.Gateways[gateway].PublicKey == k {
+		if now.gateway(gateway) == nil || now.lock.Gateways[gateway].PublicKey == k {
 			return nil // it is known, or no fabric has the gateway yet: the one that will takes the key along
 		}
 		next := now.lock.With(gateway, k)

@@ -27,7 +27,7 @@ func (s gatewayService) Watch(ctx context.Context, req *ropewayv1.WatchRequest, 
 	defer s.outbox.leave(name, woken)
 	tick := time.NewTicker(heartbeat)
 	defer tick.Stop()
-	held, beat := req.Epoch, false
+	held, beat := s.heldBy(name, req), false
 	if err := s.surpass(ctx, name, req, stream); err != nil {
 		return err
 	}
@@ -44,6 +44,7 @@ func (s gatewayService) Watch(ctx context.Context, req *ropewayv1.WatchRequest, 
 			}
 			message.Grant, beat = signed, true
 			held = parcel.epoch
+			s.noteSent(name, held)
 		}
 		if beat {
 			giveTime(ctx, proto.Size(message))
@@ -81,4 +82,22 @@ func (c *Controller) mayWatch(ctx context.Context, who caller) *connect.Error {
 		return connect.NewError(connect.CodePermissionDenied, errDenied)
 	}
 	return nil
+}
+
+// heldBy returns the epoch that a gateway is not to be sent again. One that it went back from is sent anew, for it may be that no controller was
+// there to answer; but not by a process that was there all the time.
+func (c *Controller) heldBy(gateway string, req *ropewayv1.WatchRequest) uint64 {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	if back := req.RevertedEpoch; back > 0 && c.sent[gateway] >= back {
+		c.refused[gateway] = back
+		return max(back, req.Epoch)
+	}
+	return req.Epoch
+}
+
+func (c *Controller) noteSent(gateway string, epoch uint64) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	c.sent[gateway] = epoch
 }

@@ -132,7 +132,7 @@ func (s *somebody) gateway(protocol string, opts ...connect.ClientOption) ropewa
 // apply makes a file the fabric's.
 func (h *here) apply(base uint64, text []byte) uint64 {
 	h.t.Helper()
-	n, _, err := h.desk.apply(h.t.Context(), change{author: "admin/test", name: "shop.yaml", file: text, base: base, at: time.Now()})
+	n, _, err := h.desk.apply(h.t.Context(), change{author: "admin/test", name: "shop.yaml", file: text, base: base, at: time.Now(), pace: pace{atOnce: true}})
 	must(h.t, err)
 	return n
 }

@@ -219,6 +219,7 @@ func (l *line) say() error {
 			return err
 		}
 		l.held = p.epoch
+		c.noteSent(l.who.Name, p.epoch)
 		p.delivered()
 	case beat:
 		return l.write(watchMessage(nil))

@@ -2,10 +2,12 @@ package controller
 
 import (
 	"bytes"
+	"fmt"
 	"io"
 	"net/http"
 	"strings"
 	"testing"
+	"time"
 
 	"connectrpc.com/connect"
 	"google.golang.org/protobuf/reflect/protoreflect"
@@ -13,6 +15,7 @@ import (
 
 	ropewayv1 "ropeway/api/ropeway/v1"
 	"ropeway/api/ropeway/v1/ropewayv1connect"
+	"ropeway/internal/key"
 	"ropeway/internal/role"
 )
 
@@ -153,5 +156,56 @@ func TestBoundToPlaces(t *testing.T) {
 		if _, err := admin.CreateToken(t.Context(), &ropewayv1.CreateTokenRequest{Identity: identity, Places: places}); err == nil || !strings.Contains(err.Error(), "RW7606") {
 			t.Errorf("a token that binds %s to %q: %v", identity, places, err)
 		}
+	}
+}
+
+// Of a rollout they see their own gateways, and take no step of it.
+func TestBoundToPlacesDuringARollout(t *testing.T) {
+	h := serveHere(t)
+	h.apply(0, file(open))
+	for _, name := range []string{"gw1", "gw2"} {
+		private, err := key.NewPrivate()
+		must(t, err)
+		must(t, h.desk.know(t.Context(), name, private.Public(), time.Now()))
+	}
+	r := change{author: "admin/test", name: "f", file: file(closed), base: 3, at: time.Now(), pace: pace{Waves: Waves{Soak: time.Hour, Timeout: time.Hour}}}
+	if _, _, err := h.desk.apply(t.Context(), r); err != nil {
+		t.Fatal(err)
+	}
+	ann, bob := h.somebody("operator/ann", "west"), h.somebody("operator/bob")
+	of := func(who *somebody) ropewayv1connect.RolloutServiceClient {
+		return ropewayv1connect.NewRolloutServiceClient(who.http(t, "h2"), h.url())
+	}
+	seen := map[*somebody]string{}
+	for _, who := range []*somebody{ann, bob} {
+		answer, err := of(who).GetRollout(t.Context(), &ropewayv1.GetRolloutRequest{})
+		must(t, err)
+		for _, w := range answer.Rollout.Waves {
+			seen[who] += fmt.Sprint(w.Gateways)
+		}
+	}
+	if seen[ann] != "[][gw2]" || seen[bob] != "[gw1][gw2]" {
+		t.Errorf("she sees %s, and who is bound to nothing %s", seen[ann], seen[bob])
+	}
+	for what, err := range map[string]error{
+		"a pause": func() error {
+			_, err := of(ann).PauseRollout(t.Context(), &ropewayv1.PauseRolloutRequest{})
+			return err
+		}(),
+		"an abort": func() error {
+			_, err := of(ann).AbortRollout(t.Context(), &ropewayv1.AbortRolloutRequest{})
+			return err
+		}(),
+	} {
+		if connect.CodeOf(err) != connect.CodePermissionDenied {
+			t.Errorf("%s: %v", what, err)
+		}
+	}
+	own := strings.Replace(string(file(closed)), "192.0.2.2}", "192.0.2.12}", 1)
+	if _, err := ann.fabric().Apply(t.Context(), &ropewayv1.ApplyRequest{File: []byte(own), Base: 4, AtOnce: true}); err == nil || !strings.Contains(err.Error(), "RW7301") {
+		t.Errorf("hers at once, over another's: %v", err)
+	}
+	if _, err := of(bob).PauseRollout(t.Context(), &ropewayv1.PauseRolloutRequest{}); err != nil {
+		t.Error(err)
 	}
 }

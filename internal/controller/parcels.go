@@ -1,7 +1,6 @@
 package controller
 
 import (
-	"reflect"
 	"runtime"
 
 	"golang.org/x/sync/errgroup"
@@ -11,26 +10,27 @@ import (
 	"ropeway/internal/plan"
 )
 
-// parcels returns what has to be put into the outbox to come from one revision to another. The compiler hands back the very plan of a gateway that
-// did not change, so mostly a comparison of pointers tells; where it compiled something else in between, a comparison of what is there does. Where
-// numbers have jumped past what gateways may hold, all plans are handed out anew.
-func (c *Controller) parcels(was, now *fabric) map[string]*parcel {
-	before := map[string]*plan.Gateway{}
-	if was.plan != nil {
-		for _, g := range was.plan.Gateways {
-			before[g.Name] = g
+// parcels returns what has to be put into the outbox to come from what gateways were to have to what they are to have now. Who is to have the same
+// finds the same parcel: mostly the compiler hands back the very plan of a gateway that did not change, and where it compiled something else in
+// between, a comparison of what is there tells. Where numbers have jumped past what gateways may hold, all plans are handed out anew.
+func (c *Controller) parcels(was, now *present) map[string]*parcel {
+	out := map[string]*parcel{}
+	for name := range now.gateways() {
+		f, g := now.follows(name)
+		last, before := was.follows(name)
+		switch {
+		case last.past == f.past && plan.Same(before, g):
+		case g == nil:
+			out[name] = nil // it comes with the newest revision, and may not have that yet
+		default:
+			fabric, number := f.plan.Name, f.number // and not the whole of f, which the parcel may outlast
+			out[name] = newParcel(number, func() (*ropewayv1.SignedGrant, error) { return c.wrap(fabric, number, g) })
 		}
 	}
-	out, jumped := map[string]*parcel{}, was.past != now.past
-	for _, g := range now.plan.Gateways {
-		if b := before[g.Name]; jumped || b != g && (b == nil || !reflect.DeepEqual(b, g)) {
-			fabric, number := now.plan.Name, now.number // and not the whole of now, which the parcel may outlast
-			out[g.Name] = newParcel(number, func() (*ropewayv1.SignedGrant, error) { return c.wrap(fabric, number, g) })
+	for name := range was.gateways() {
+		if _, g := now.follows(name); g == nil {
+			out[name] = nil // it left the fabric: it keeps what it has until somebody takes it down
 		}
-		delete(before, g.Name)
-	}
-	for name := range before {
-		out[name] = nil // it left the fabric: it keeps what it has until somebody takes it down
 	}
 	return out
 }
@@ -47,12 +47,12 @@ func (c *Controller) wrap(fabric string, number uint64, g *plan.Gateway) (*ropew
 // A preparation is what will be put into the outbox once a change is committed: signed while it is not, because whoever waits for a plan waits
 // from then on. Where the change comes too late, it was made for nothing and is never shown to anybody.
 type preparation struct {
-	was, now *fabric
+	was, now *present
 	parcels  map[string]*parcel
 }
 
 // prepare makes the preparation of a change for the gateways that are connected.
-func (c *Controller) prepare(was, now *fabric) {
+func (c *Controller) prepare(was, now *present) {
 	made := preparation{was, now, c.parcels(was, now)}
 	var group errgroup.Group
 	group.SetLimit(runtime.GOMAXPROCS(0))
@@ -70,12 +70,12 @@ func (c *Controller) prepare(was, now *fabric) {
 }
 
 // step returns what has to be put into the outbox: what was prepared, if it was.
-func (c *Controller) step(was, now *fabric) map[string]*parcel {
+func (c *Controller) step(was, now *present) map[string]*parcel {
 	c.mu.Lock()
 	made := c.prepared
 	c.prepared = preparation{}
 	c.mu.Unlock()
-	if made.was == was && made.now == now {
+	if made.was == was && made.now.sameStep(now) {
 		return made.parcels
 	}
 	return c.parcels(was, now)

@@ -32,7 +32,7 @@ func (s fabricService) Preview(ctx context.Context, req *ropewayv1.PreviewReques
 	if err != nil {
 		return nil, err
 	}
-	return &ropewayv1.PreviewResponse{Base: now.number, Proposal: text, Changed: p.Changed, Proven: p.Proof.OK}, nil
+	return &ropewayv1.PreviewResponse{Base: now.newest.number, Proposal: text, Changed: p.Changed, Proven: p.Proof.OK}, nil
 }
 
 // Apply implements ropewayv1connect.FabricServiceHandler.
@@ -45,6 +45,7 @@ func (s fabricService) Apply(ctx context.Context, req *ropewayv1.ApplyRequest) (
 	}
 	number, changed, err := s.desk.apply(ctx, change{
 		author: who, name: name, file: file, rollback: req.Rollback, base: req.Base, places: caller.places, override: req.Override, reason: req.Reason, at: s.opts.Now(),
+		pace: s.pace(req),
 	})
 	if err != nil {
 		s.log.Warn("a change was refused", "author", who, "error", err)
@@ -166,7 +167,7 @@ func asked(err error) error {
 		code = connect.CodeResourceExhausted
 	case errors.Is(err, store.ErrUnavailable):
 		code = connect.CodeUnavailable
-	case errors.As(err, &p) && p.Code == codeMoved:
+	case errors.As(err, &p) && p.Code == codeMoved, errors.Is(err, store.ErrStep):
 		code = connect.CodeAborted
 	case errors.As(err, &p), errors.As(err, &list):
 		code = connect.CodeFailedPrecondition

@@ -21,6 +21,7 @@ type report struct {
 const (
 	longestMessage = 1000 // bytes; of its health, and of each thing that drifted
 	mostDrift      = 32
+	mostLost       = 64
 )
 
 // Report implements ropewayv1connect.GatewayServiceHandler.
@@ -30,7 +31,9 @@ func (s gatewayService) Report(ctx context.Context, req *ropewayv1.ReportRequest
 	for _, d := range req.Drift {
 		d.Step, d.What = bounded(d.Step), bounded(d.What)
 	}
+	req.Lost = req.Lost[:min(len(req.Lost), mostLost)]
 	name := callerOf(ctx).Name
+	defer s.rolling.poke()
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	if last, ok := s.reported[name]; !ok || !saysTheSame(last.ReportRequest, req) {

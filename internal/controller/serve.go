@@ -75,6 +75,7 @@ func (c *Controller) handler() http.Handler {
 	mux.Handle(ropewayv1connect.NewAccessServiceHandler(accessService{c}, limit))
 	mux.Handle(ropewayv1connect.NewClusterServiceHandler(clusterService{c, &sync.Mutex{}}, limit))
 	mux.Handle(ropewayv1connect.NewMemberServiceHandler(memberService{c}, limit))
+	mux.Handle(ropewayv1connect.NewRolloutServiceHandler(rolloutService{c}, limit))
 	return c.door(mux)
 }
 

@@ -58,8 +58,9 @@ func (c *Controller) takeover(usual http.Handler) http.Handler {
 			_ = conn.Close()
 			return
 		}
-		if err := c.lines.add(conn, callerOf(r.Context()), req.Epoch); err != nil {
-			c.log.Debug("a line was not taken", "gateway", callerOf(r.Context()).Name, "error", err)
+		who := callerOf(r.Context())
+		if err := c.lines.add(conn, who, c.heldBy(who.Name, req)); err != nil {
+			c.log.Debug("a line was not taken", "gateway", who.Name, "error", err)
 		}
 	})
 }

@@ -22,6 +22,7 @@ func Catalog() []Entry {
 		controller(),  // RW70xx
 		authority(),   // RW71xx
 		cluster(),     // RW72xx
+		rollouts(),    // RW73xx
 		changing(),    // RW75xx
 		bounds(),      // RW76xx
 	)

@@ -51,5 +51,11 @@ func agent() []Entry {
 		{"RW4016", "The machine was not enrolled",
 			"A token makes a machine a gateway, once. This one is no token as it was printed, or the controller did not take it: it was used, has expired or was revoked; or nobody answered who is the controller that the token names.",
 			"Check the address of the controller and copy the token whole. Make another with ropeway token create --gateway NAME."},
+		{"RW4020", "The gateway went back to the plan before",
+			"With a new plan it found no controller in time (--confirm-within), so it follows again the last plan that a controller confirmed. It does not take that revision once more, unless a controller sends it that was not there the first time. In a rollout this is what makes it fail.",
+			"Find out how the plan keeps the gateway from its controllers (a route or prefix that covers their addresses, mostly), mend the fabric file and apply it."},
+		{"RW4021", "No controller was heard for long",
+			"The gateway forwards on, for ever. But what it follows may be out of date: a gateway that was revoked meanwhile is still its peer.",
+			"Look whether the controllers are up, and reachable from this gateway. --stale-after says after how long this is said."},
 	}
 }

@@ -54,6 +54,7 @@ var bounded = map[string]bool{
 	api.FabricServicePreviewProcedure:      true,
 	api.FabricServiceApplyProcedure:        true,
 	api.FabricServiceListGatewaysProcedure: true,
+	api.RolloutServiceGetRolloutProcedure:  true,
 }
 
 // MayBound reports whether somebody who is bound to places may call a procedure.

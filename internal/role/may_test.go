@@ -38,7 +38,7 @@ func may(service, method string, r Role) bool {
 // mayBound is the same of those who are bound to places.
 func mayBound(service, method string, r Role) bool {
 	switch service + "/" + method {
-	case "EnrollmentService/Renew", "FabricService/ListGateways", "FabricService/Preview":
+	case "EnrollmentService/Renew", "FabricService/ListGateways", "FabricService/Preview", "RolloutService/GetRollout":
 		return may(service, method, r)
 	case "FabricService/Apply":
 		return r == Operator || r == Admin

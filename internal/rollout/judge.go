@@ -20,7 +20,7 @@ const (
 // A Condition is how a gateway is with what it was given.
 type Condition string
 
-// Conditions, the better known ones after the others: of two who hear of a gateway, the later in this list is right.
+// The conditions.
 const (
 	Unseen   Condition = ""         // nobody hears of it
 	Waiting  Condition = "waiting"  // it is connected, and is not there yet
@@ -29,23 +29,10 @@ const (
 	Reverted Condition = "reverted" // it went back by itself: with this plan it found no controller
 )
 
-// rank orders conditions as their constants are listed.
-func (c Condition) rank() int {
-	return slices.Index([]Condition{Unseen, Waiting, Broken, Ready, Reverted}, c)
-}
-
 // A Sight is what somebody knows of a gateway that was admitted.
 type Sight struct {
-	Condition Condition `json:"is"`
-	Why       string    `json:"why,omitempty"` // of Waiting, Broken and Reverted
-}
-
-// Better returns the one of two sights of a gateway that knows more.
-func Better(a, b Sight) Sight {
-	if b.Condition.rank() > a.Condition.rank() {
-		return b
-	}
-	return a
+	Condition Condition
+	Why       string // of Waiting, Broken and Reverted
 }
 
 // A Verdict is what is to happen. Where it is neither Passed nor Failed, it is to be waited.

@@ -20,7 +20,6 @@ const (
 	membersAt   = root + "members/"   // IDENTITY: a member
 	standingAt  = root + "standing/"  // IDENTITY: the mark of the member, as long as it is not revoked
 	rolloutKey  = root + "rollout"    // the last rollout
-	sightingsAt = root + "sightings/" // CONTROLLER: what it sees of the gateways that a rollout concerns
 
 	authorityKey  = root + "authority"    // the pin of the authority that the fabric belongs to, in hexadecimal digits
 	controllersAt = root + "controllers/" // NAME: a controller

@@ -4,8 +4,6 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"maps"
-	"strings"
 	"time"
 
 	pb "go.etcd.io/etcd/api/v3/etcdserverpb"
@@ -127,63 +125,6 @@ func atStep(step int64) clientv3.Cmp {
 // WatchRollout sends the step of the last rollout if it is greater than from, and again whenever it grows, as WatchNewest does of revisions.
 func (s *Store) WatchRollout(ctx context.Context, from uint64) <-chan uint64 {
 	return s.watch(ctx, from, figure{rolloutKey, func(kv *mvccpb.KeyValue) (uint64, error) { return uint64(kv.ModRevision), nil }})
-}
-
-// A Sighting is what one controller knows of the gateways that speak with it, for a rollout.
-type Sighting struct {
-	Revision uint64                   `json:"revision"` // that the rollout brings
-	Gateways map[string]rollout.Sight `json:"gateways"`
-}
-
-// Same reports whether two sightings say the same.
-func (s Sighting) Same(o Sighting) bool {
-	return s.Revision == o.Revision && maps.Equal(s.Gateways, o.Gateways)
-}
-
-type sightingRecord struct {
-	Version int `json:"v"`
-	Sighting
-}
-
-func (r *sightingRecord) check() error { return checkVersion(r.Version) }
-
-// sightingLife is how long what a controller knows is believed after it said so last: one that is gone knows nothing.
-const sightingLife = 15 * time.Second
-
-// PutSighting tells the other controllers what this one sees. It is forgotten after a while, unless it is told again.
-func (s *Store) PutSighting(ctx context.Context, controller string, seen Sighting) error {
-	if err := checkName("controller", controller); err != nil {
-		return fmt.Errorf("tell what is seen: %w", err)
-	}
-	text, err := encode(&sightingRecord{version, seen})
-	if err != nil {
-		return fmt.Errorf("tell what is seen: %w", err)
-	}
-	return s.call(ctx, "tell what is seen", func(ctx context.Context) error {
-		lease, err := s.client.Grant(ctx, int64(sightingLife/time.Second))
-		if err != nil {
-			return err
-		}
-		_, err = s.client.Put(ctx, sightingsAt+controller, text, clientv3.WithLease(lease.ID))
-		return err
-	})
-}
-
-// Sightings returns what controllers said last that they see, by their names.
-func (s *Store) Sightings(ctx context.Context) (map[string]Sighting, error) {
-	got, err := s.get(ctx, "read what is seen", sightingsAt, clientv3.WithPrefix())
-	if err != nil {
-		return nil, err
-	}
-	out := map[string]Sighting{}
-	for _, kv := range got.Kvs {
-		var r sightingRecord
-		if err := decode(kv.Value, &r); err != nil {
-			return nil, fmt.Errorf("read what is seen: %w", err)
-		}
-		out[strings.TrimPrefix(string(kv.Key), sightingsAt)] = r.Sighting
-	}
-	return out, nil
 }
 
 // along is what a revision brings along in the transaction that makes it.

@@ -129,21 +129,3 @@ func TestRacingSteps(t *testing.T) {
 		t.Errorf("%v took the step, and there is %d, %+v", won, n, after)
 	}
 }
-
-// What controllers see is told to all, each in place of what it said before.
-func TestSightings(t *testing.T) {
-	s, ctx := alone(t), t.Context()
-	for _, said := range []struct{ by, gateway string }{{"one", "a"}, {"two", "b"}, {"one", "c"}} {
-		seen := store.Sighting{Revision: 7, Gateways: map[string]rollout.Sight{said.gateway: {Condition: rollout.Ready}}}
-		if err := s.PutSighting(ctx, said.by, seen); err != nil {
-			t.Fatal(err)
-		}
-	}
-	got, err := s.Sightings(ctx)
-	if err != nil || len(got) != 2 || got["one"].Gateways["c"].Condition != rollout.Ready || got["two"].Gateways["b"].Condition != rollout.Ready {
-		t.Errorf("got %+v, %v", got, err)
-	}
-	if err := s.PutSighting(ctx, "../x y", store.Sighting{}); err == nil {
-		t.Error("a name that is none was taken")
-	}
-}

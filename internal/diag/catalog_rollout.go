@@ -1,0 +1,22 @@
+package diag
+
+// rollouts returns the codes RW73xx: how a change comes to the gateways.
+func rollouts() []Entry {
+	return []Entry{
+		{"RW7301", "A rollout is under way",
+			"A change comes to the gateways in waves, and another one would begin before it is known whether that one is good.",
+			"Wait for it (ropeway rollout status), or end it: ropeway rollout abort, or apply --supersede. In an emergency apply --at-once takes its place for all gateways at once."},
+		{"RW7302", "No such rollout is under way",
+			"Only a rollout that has not come to its end can be paused, resumed or aborted.",
+			"ropeway rollout status shows the last one. To undo a change that is through, apply the file of before."},
+		{"RW7303", "The rollout is not in a state for that",
+			"One that is paused already cannot be paused, and one that runs not be resumed.",
+			"ropeway rollout status shows how it is."},
+		{"RW7304", "The rollout went back",
+			"A gateway that got the new revision was not well with it, so the fabric says again what it said before, in a revision of its own. The message names the gateway and what was wrong. Gateways whose turn had not come have noticed nothing.",
+			"Mend what the message says in the fabric file, or at the gateway, and apply again."},
+		{"RW7305", "The rollout was overtaken",
+			"While the command waited for the rollout of its revision, somebody else applied another change at once.",
+			"ropeway get revisions shows who did what; ropeway rollout status shows the last rollout."},
+	}
+}

@@ -2,6 +2,7 @@ package main
 
 import (
 	"context"
+	"time"
 
 	"golang.org/x/sync/errgroup"
 	"google.golang.org/protobuf/types/known/timestamppb"
@@ -11,17 +12,25 @@ import (
 	"ropeway/internal/courier"
 )
 
+// patience is how long a gateway waits for its controllers.
+type patience struct{ confirmWithin, staleAfter time.Duration }
+
 // follow runs an agent whose plans come from a controller. Either one ends the other: systemd starts both again.
-func follow(ctx context.Context, opts agent.Options) error {
+func follow(ctx context.Context, opts agent.Options, wait patience) error {
 	opts.Plan = courier.PlanFile(opts.State)
+	var c *courier.Courier
+	opts.Contact = func() *agent.Contact { return contactOf(c.Contact()) }
 	a, err := agent.New(opts)
 	if err != nil {
 		return err
 	}
-	c, err := courier.New(courier.Options{State: opts.State, Log: opts.Log, Status: func() courier.Status {
-		applied, reasons := a.Brief()
-		return courier.Status{Applied: applied, Healthy: len(reasons) == 0, Message: firstOf(reasons), Drift: driftOf(a.Drift())}
-	}})
+	c, err = courier.New(courier.Options{
+		State: opts.State, Log: opts.Log, Reach: a.Reach, ConfirmWithin: wait.confirmWithin, StaleAfter: wait.staleAfter,
+		Status: func() courier.Status {
+			applied, reasons := a.Brief()
+			return courier.Status{Applied: applied, Healthy: len(reasons) == 0, Message: firstOf(reasons), Drift: driftOf(a.Drift())}
+		},
+	})
 	if err != nil {
 		return problem("RW6001", "run needs a plan, or a controller: "+err.Error(), "name a file with --plan, or run ropeway-gateway enroll first")
 	}
@@ -38,6 +47,14 @@ func driftOf(list []agent.Drift) []*ropewayv1.Drift {
 		out = append(out, &ropewayv1.Drift{
 			Step: d.Step, What: d.What, Stands: d.Stands, Times: uint32(d.Times), First: timestamppb.New(d.First), Last: timestamppb.New(d.Last), //nolint:gosec // once a second at most
 		})
+	}
+	return out
+}
+
+func contactOf(c courier.Contact) *agent.Contact {
+	out := &agent.Contact{Stale: c.Stale, Epoch: c.Epoch, OnTrial: c.OnTrial, Reverted: c.Reverted}
+	if !c.Heard.IsZero() {
+		out.Heard = &c.Heard
 	}
 	return out
 }

@@ -1,6 +1,8 @@
 package main
 
 import (
+	"time"
+
 	"github.com/spf13/cobra"
 
 	"ropeway/internal/agent"
@@ -8,11 +10,15 @@ import (
 	"ropeway/internal/logs"
 )
 
+// leastConfirm is how long finding a controller again can take at least.
+const leastConfirm = 5 * time.Second
+
 func newRunCommand() *cobra.Command {
 	var opts agent.Options
 	var d dirs
 	var format string
 	var dry bool
+	var wait patience
 	cmd := &cobra.Command{
 		Use:   "run [--plan FILE]",
 		Short: "Make the machine as the plan says, and keep it so",
@@ -20,7 +26,8 @@ func newRunCommand() *cobra.Command {
 plan is applied as the smallest difference. A plan that is missing, damaged, another gateway's or for another key is refused, and
 the last good one stays in force. Nothing is ever changed that is not Ropeway's.
 
-Without --plan the plans come from the controller that this machine was enrolled with (ropeway-gateway enroll).`,
+Without --plan the plans come from the controller that this machine was enrolled with (ropeway-gateway enroll). With each new one
+the gateway has to reach a controller in time, or it goes back to the one before.`,
 		Args: cobra.NoArgs,
 	}
 	flags := cmd.Flags()
@@ -28,6 +35,8 @@ Without --plan the plans come from the controller that this machine was enrolled
 	flags.StringVar(&opts.Listen, "listen", agent.DefaultListen, `where /metrics and /healthz are served; "" for nowhere`)
 	flags.BoolVar(&opts.ListenAnywhere, "listen-anywhere", false, "let --listen be an address that other machines reach")
 	flags.BoolVar(&dry, "dry-run", false, "print what would change, and change nothing")
+	flags.DurationVar(&wait.confirmWithin, "confirm-within", courier.ConfirmWithin, "how long no controller may answer under a new plan before the gateway goes back to the last one")
+	flags.DurationVar(&wait.staleAfter, "stale-after", courier.StaleAfter, "how long no controller may be heard before status and metrics say so")
 	flags.StringVar(&format, "log-format", string(logs.Text), "format of the log: text or json")
 	d.addState(cmd)
 	d.addRun(cmd)
@@ -38,8 +47,11 @@ Without --plan the plans come from the controller that this machine was enrolled
 		if opts.Log, err = logs.New(cmd.ErrOrStderr(), logs.Format(format)); err != nil {
 			return problem("RW6001", err.Error(), cmd.CommandPath()+" --help lists the flags")
 		}
+		if wait.confirmWithin < leastConfirm || wait.staleAfter <= 0 {
+			return problem("RW6001", "--confirm-within is "+leastConfirm.String()+" at least, and --stale-after more than nothing", cmd.CommandPath()+" --help lists the flags")
+		}
 		if opts.Plan == "" && !dry {
-			return follow(cmd.Context(), opts)
+			return follow(cmd.Context(), opts, wait)
 		}
 		if opts.Plan == "" {
 			opts.Plan = courier.PlanFile(opts.State)

@@ -83,6 +83,7 @@ func factsOf(st *agent.Status) [][]string {
 	if r := st.Plan.Refused; r != nil {
 		rows = append(rows, []string{"plan file refused", r.Message})
 	}
+	rows = append(rows, controllerFacts(st.Controller)...)
 	for _, d := range st.Devices {
 		about := "not there"
 		if d.Backend != "" {
@@ -107,6 +108,25 @@ func factsOf(st *agent.Status) [][]string {
 	rows = append(rows, []string{"drift repaired", strconv.Itoa(repairs)})
 	if st.LastError != "" {
 		rows = append(rows, []string{"last error", st.LastError})
+	}
+	return rows
+}
+
+func controllerFacts(c *agent.Contact) [][]string {
+	if c == nil {
+		return nil
+	}
+	heard := "never heard"
+	if c.Heard != nil {
+		heard = "heard " + c.Heard.Format(time.RFC3339)
+	}
+	revision := strconv.FormatUint(c.Epoch, 10)
+	if c.OnTrial {
+		revision += ", which no controller has confirmed yet"
+	}
+	rows := [][]string{{"controller", heard}, {"fabric revision", revision}}
+	for _, w := range c.Warnings {
+		rows = append(rows, []string{"warning", w})
 	}
 	return rows
 }

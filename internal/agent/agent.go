@@ -45,6 +45,9 @@ type Options struct {
 	Listen         string       // where /metrics and /healthz are served; "": nowhere
 	ListenAnywhere bool         // Listen may be an address that other machines reach
 	Log            *slog.Logger // must not be nil
+
+	// Contact tells of the controllers that plans come from; nil where none do. It is set before Run.
+	Contact func() *Contact
 }
 
 // An Agent keeps one machine as its plan says. Make it with New.

@@ -18,4 +18,6 @@ const (
 	codeNotRunning   diag.Code = "RW4013"
 	codeUnusable     diag.Code = "RW4014"
 	codeKeptDamaged  diag.Code = "RW4015"
+	codeWentBack     diag.Code = "RW4020"
+	codeStale        diag.Code = "RW4021"
 )

@@ -32,6 +32,8 @@ type Status struct {
 	Repairs   map[string]int `json:"repairs"` // changes that nobody asked for and that were undone, by step
 	Failures  map[string]int `json:"failures,omitempty"`
 	Agent     Process        `json:"agent"`
+
+	Controller *Contact `json:"controller,omitempty"` // absent where plans come by hand
 }
 
 // PlanStatus tells which plan is wanted and which the machine follows.
@@ -215,6 +217,9 @@ func (a *Agent) Status(ctx context.Context) Status {
 	}
 	if r.wanted != nil {
 		out.describe(r.wanted, s, now)
+	}
+	if a.opts.Contact != nil {
+		out.Controller = a.opts.Contact().warn(now)
 	}
 	out.Reasons = out.reasons(r, now)
 	out.Healthy = len(out.Reasons) == 0

@@ -13,7 +13,7 @@ import (
 // hello is what a controller hears first. One that has been restored from a backup knows of less than the gateway follows, and asks for the grant
 // itself, which is signed: then it numbers on past it. Otherwise the gateway would wait for numbers that may never come.
 func (c *Courier) hello() *ropewayv1.WatchRequest {
-	req := &ropewayv1.WatchRequest{Epoch: c.epoch()}
+	req := c.asks()
 	if !c.show {
 		return req
 	}

@@ -3,13 +3,16 @@
 // Agent and courier share that file and nothing else: whether a plan came by courier or by hand is the same to the agent, and it goes on without
 // either. What the courier brings was signed for this very gateway by the authority that it was enrolled with, at a higher epoch than all before.
 // The signed grant is on disk before the plan is, so no restart forgets which epoch was followed.
+//
+// A plan can cut a gateway off from its controllers, and then nobody could mend it. So every plan is on trial until a controller confirms it (trial.go),
+// and the gateway goes back by itself from one that none does.
 package courier
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
-	"io/fs"
 	"log/slog"
 	"math/rand/v2"
 	"path/filepath"
@@ -52,7 +55,11 @@ const (
 type Options struct {
 	State  string        // the agent's state directory
 	Status func() Status // what the agent knows of its machine
-	Log    *slog.Logger
+	// Reach returns those of some gateways that answer through their tunnels now; nil stands for everybody who has a session. It may be nil itself.
+	Reach         func(ctx context.Context, gateways []string) ([]string, error)
+	ConfirmWithin time.Duration // 0: ConfirmWithin
+	StaleAfter    time.Duration // 0: StaleAfter
+	Log           *slog.Logger
 }
 
 // A Courier serves one gateway. Make it with New.
@@ -63,9 +70,16 @@ type Courier struct {
 
 	mu       sync.Mutex // guards what follows: the one who brings writes it, the one who reports reads it
 	held     grant.Verifier
-	revision string // of the plan that was brought last
-	show     bool   // a controller asked for the grant that is held; only the one who brings looks at it
-	applied  uint64 // the highest epoch that the machine was made to be
+	kept     uint64    // epoch of the plan that was brought last; 0: none. It is lower than the one held after the gateway went back
+	revision string    // of that plan
+	show     bool      // a controller asked for the grant that is held; only the one who brings looks at it
+	applied  uint64    // the highest epoch that the machine was made to be
+	trial    *trial    // of that plan, or of the one that the gateway went back from; nil: none
+	heard    time.Time // when the trial began, or a controller took a report since
+	contact  time.Time // when a controller was heard
+	touched  time.Time // when that was written down
+	reach    reach
+	ending   context.CancelCauseFunc // ends the conversation under way; nil: there is none
 }
 
 // Status is what an agent knows of its machine.
@@ -82,33 +96,24 @@ func New(opts Options) (*Courier, error) {
 	if err != nil {
 		return nil, err
 	}
+	opts.ConfirmWithin, opts.StaleAfter = cmp.Or(opts.ConfirmWithin, ConfirmWithin), cmp.Or(opts.StaleAfter, StaleAfter)
 	c := &Courier{opts: opts, member: m, log: opts.Log}
 	c.held = grant.Verifier{Authority: m.Authority, Fabric: m.Fabric, Gateway: m.Name()}
-	return c, c.remember()
-}
-
-// remember reads the grant that was followed last. One that cannot be read would let an old plan come back: it is an error, which a person mends.
-func (c *Courier) remember() error {
-	data, err := files.Read(filepath.Join(c.opts.State, grantName), grant.MaxSize+1024)
-	if errors.Is(err, fs.ErrNotExist) {
-		return nil
+	c.recall()
+	if err := c.remember(); err != nil {
+		return nil, fmt.Errorf("find the plan that was followed last: %w", err)
 	}
-	if err != nil {
-		return err
-	}
-	signed := &ropewayv1.SignedGrant{}
-	if err := proto.Unmarshal(data, signed); err != nil {
-		return fmt.Errorf("read the grant that was followed last: %w", err)
-	}
-	g, revision, err := c.open(signed)
-	if err != nil {
-		return fmt.Errorf("read the grant that was followed last: %w", err)
-	}
-	return c.deliver(g, revision) // a crash may have come between grant and plan
+	return c, nil
 }
 
 // Run brings plans until ctx ends. That no controller is there is no reason to end.
 func (c *Courier) Run(ctx context.Context) {
+	var all sync.WaitGroup
+	defer all.Wait()
+	all.Go(func() { c.guard(ctx) })
+	if c.opts.Reach != nil {
+		all.Go(func() { c.probe(ctx) })
+	}
 	rest := restMin
 	server := ""
 	for ctx.Err() == nil {
@@ -144,6 +149,11 @@ func (c *Courier) attend(ctx context.Context, server string) (heard bool, err er
 		return false, err
 	}
 	defer stream.CloseIdleConnections()
+	ctx, end := context.WithCancelCause(ctx)
+	defer end(nil)
+	c.mu.Lock()
+	c.ending = end
+	c.mu.Unlock()
 	group, ctx := errgroup.WithContext(ctx)
 	group.Go(func() error { return c.report(ctx, ropewayv1connect.NewGatewayServiceClient(http, server)) })
 	group.Go(func() error { return c.watch(ctx, ropewayv1connect.NewGatewayServiceClient(stream, server), &heard) })
@@ -164,13 +174,14 @@ func (c *Courier) watch(ctx context.Context, client ropewayv1connect.GatewayServ
 	defer quiet.Stop()
 	for stream.Receive() {
 		*heard = true
+		c.hear()
 		quiet.Reset(silence)
 		if stream.Msg().GetBehind() {
 			c.show = true
 			return errBehind
 		}
 		if signed := stream.Msg().GetGrant(); signed != nil {
-			if err := c.take(signed); err != nil {
+			if err := c.take(ctx, signed); err != nil {
 				c.log.Error("a grant is not followed", "error", err)
 			}
 		}
@@ -198,45 +209,80 @@ func (c *Courier) epoch() uint64 {
 	return c.held.Epoch
 }
 
-// take follows a grant. What is not to be followed leaves nothing behind.
-func (c *Courier) take(signed *ropewayv1.SignedGrant) error {
-	g, revision, err := c.open(signed)
-	if err != nil {
-		return err
-	}
-	data, err := proto.Marshal(signed)
-	if err != nil {
-		return err
-	}
-	if err := files.Replace(filepath.Join(c.opts.State, grantName), data, 0o600); err != nil {
-		return fmt.Errorf("keep the grant: %w", err)
-	}
-	return c.deliver(g, revision)
+// asks is what the gateway tells a controller whom it begins to watch.
+func (c *Courier) asks() *ropewayv1.WatchRequest {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	return &ropewayv1.WatchRequest{Epoch: c.held.Epoch, RevertedEpoch: c.trial.reverted()}
 }
 
-// open returns a grant that is to be followed, and the revision of the plan in it.
-func (c *Courier) open(signed *ropewayv1.SignedGrant) (g *ropewayv1.Grant, revision string, err error) {
-	if g, err = c.held.Open(signed); err != nil {
-		return nil, "", err
+// A followed is a grant that is to be followed, or was.
+type followed struct {
+	epoch    uint64
+	plan     []byte // the document
+	revision string // of the plan
+	peers    map[string]bool
+	data     []byte // the signed grant, encoded
+}
+
+// take follows a grant. What is not to be followed leaves nothing behind.
+func (c *Courier) take(ctx context.Context, signed *ropewayv1.SignedGrant) error {
+	c.mu.Lock()
+	held := c.held
+	c.mu.Unlock()
+	next, err := open(held, signed)
+	if err != nil {
+		return err
+	}
+	if next.data, err = proto.Marshal(signed); err != nil {
+		return err
+	}
+	reached := c.reached(ctx, next)
+	if err := c.begin(next, reached); err != nil {
+		return err
+	}
+	if err := files.Replace(c.statePath(grantName), next.data, 0o600); err != nil {
+		return fmt.Errorf("keep the grant: %w", err)
+	}
+	failpoint("grant")
+	return c.deliver(next)
+}
+
+// open returns a grant that is to be followed.
+func open(held grant.Verifier, signed *ropewayv1.SignedGrant) (*followed, error) {
+	g, err := held.Open(signed)
+	if err != nil {
+		return nil, err
 	}
 	doc, err := plan.Decode(g.GetPlan())
 	if err != nil {
-		return nil, "", err
+		return nil, err
 	}
 	if doc.Gateway.Name != g.GetGateway() || doc.Fabric != g.GetFabric() {
-		return nil, "", fmt.Errorf("the grant's plan is for gateway %s of fabric %s", doc.Gateway.Name, diag.Quote(doc.Fabric))
+		return nil, fmt.Errorf("the grant's plan is for gateway %s of fabric %s", doc.Gateway.Name, diag.Quote(doc.Fabric))
 	}
-	return g, doc.Revision, nil
+	f := &followed{epoch: g.GetEpoch(), plan: g.GetPlan(), revision: doc.Revision, peers: map[string]bool{}}
+	for i := range doc.Gateway.Devices {
+		for _, p := range doc.Gateway.Devices[i].Peers {
+			f.peers[p.Gateway] = !p.PublicKey.IsZero()
+		}
+	}
+	return f, nil
 }
 
 // deliver puts the plan of a grant where the agent reads it.
-func (c *Courier) deliver(g *ropewayv1.Grant, revision string) error {
-	if err := files.Replace(PlanFile(c.opts.State), g.GetPlan(), 0o600); err != nil {
+func (c *Courier) deliver(f *followed) error {
+	if err := files.Replace(PlanFile(c.opts.State), f.plan, 0o600); err != nil {
 		return fmt.Errorf("hand the plan over: %w", err)
 	}
+	failpoint("plan")
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	c.held.Epoch, c.revision = g.GetEpoch(), revision
-	c.log.Info("a plan was brought", "epoch", g.GetEpoch(), "revision", revision)
+	c.held.Epoch, c.kept, c.revision = max(c.held.Epoch, f.epoch), f.epoch, f.revision
+	c.reach = reach{epoch: f.epoch}
+	if c.trial != nil && c.trial.Epoch == f.epoch {
+		c.reach.before = c.trial.Reached
+	}
+	c.log.Info("a plan was brought", "epoch", f.epoch, "revision", f.revision)
 	return nil
 }

@@ -11,6 +11,7 @@ import (
 
 	ropewayv1 "ropeway/api/ropeway/v1"
 	"ropeway/internal/grant"
+	"ropeway/internal/key"
 	"ropeway/internal/plan"
 )
 
@@ -22,16 +23,33 @@ func newCourier(t *testing.T) (*Courier, ed25519.PrivateKey) {
 		t.Fatal(err)
 	}
 	log := slog.New(slog.DiscardHandler)
-	c := &Courier{opts: Options{State: t.TempDir(), Log: log, Status: func() Status { return Status{} }}, log: log}
+	c := &Courier{opts: Options{State: t.TempDir(), Log: log, Status: func() Status { return Status{} }, ConfirmWithin: ConfirmWithin, StaleAfter: StaleAfter}, log: log}
 	c.held = grant.Verifier{Authority: public, Fabric: "shop", Gateway: "gw1"}
 	return c, private
 }
 
 func document(t *testing.T, gateway string, port uint16) []byte {
 	t.Helper()
+	return documentOf(t, gateway, port, []*plan.Peer{})
+}
+
+// peered is the plan of a gateway that has another one for a peer.
+func peered(t *testing.T, port uint16) []byte {
+	t.Helper()
+	private, err := key.NewPrivate()
+	if err != nil {
+		t.Fatal(err)
+	}
+	return documentOf(t, "gw1", port, []*plan.Peer{{
+		Gateway: "gw2", PublicKey: private.Public(), AllowedIPs: []netip.Prefix{netip.MustParsePrefix("100.64.0.2/32")}, MTU: 1440, Underlay: 1500, Overhead: 60,
+	}})
+}
+
+func documentOf(t *testing.T, gateway string, port uint16, peers []*plan.Peer) []byte {
+	t.Helper()
 	out, err := plan.Encode("shop", &plan.Gateway{
 		Name: gateway, Place: "east",
-		Devices:  []plan.Device{{Name: "rw0", ListenPort: port, MTU: 1440, Addresses: []netip.Prefix{netip.MustParsePrefix("100.64.0.1/32")}, Peers: []*plan.Peer{}}},
+		Devices:  []plan.Device{{Name: "rw0", ListenPort: port, MTU: 1440, Addresses: []netip.Prefix{netip.MustParsePrefix("100.64.0.1/32")}, Peers: peers}},
 		Firewall: plan.Firewall{Own: []netip.Prefix{netip.MustParsePrefix("10.1.0.0/24")}, Fabric: []netip.Prefix{netip.MustParsePrefix("10.1.0.0/24")}},
 	})
 	if err != nil {
@@ -62,7 +80,7 @@ func (c *Courier) plan(t *testing.T) []byte {
 func TestWhatIsFollowed(t *testing.T) {
 	c, key := newCourier(t)
 	first, second := document(t, "gw1", 51820), document(t, "gw1", 51821)
-	if err := c.take(signed(t, key, 5, first)); err != nil || !bytes.Equal(c.plan(t), first) {
+	if err := c.take(t.Context(), signed(t, key, 5, first)); err != nil || !bytes.Equal(c.plan(t), first) {
 		t.Fatalf("the first: %v", err)
 	}
 	_, stranger, _ := ed25519.GenerateKey(nil)
@@ -76,7 +94,7 @@ func TestWhatIsFollowed(t *testing.T) {
 		"one that holds another's":     signed(t, key, 9, document(t, "gw2", 51821)),
 		"one that holds nothing of it": signed(t, key, 9, []byte("{}")),
 	} {
-		if err := c.take(s); err == nil {
+		if err := c.take(t.Context(), s); err == nil {
 			t.Errorf("%s was followed", what)
 		}
 		if !bytes.Equal(c.plan(t), first) || c.epoch() != 5 {
@@ -87,7 +105,7 @@ func TestWhatIsFollowed(t *testing.T) {
 	if err := again.remember(); err != nil || again.epoch() != 5 {
 		t.Errorf("after a restart: epoch %d, %v", again.epoch(), err)
 	}
-	if err := c.take(signed(t, key, 6, second)); err != nil || !bytes.Equal(c.plan(t), second) {
+	if err := c.take(t.Context(), signed(t, key, 6, second)); err != nil || !bytes.Equal(c.plan(t), second) {
 		t.Errorf("the next good one: %v", err)
 	}
 }
@@ -96,7 +114,7 @@ func TestWhatIsFollowed(t *testing.T) {
 func TestARestart(t *testing.T) {
 	c, key := newCourier(t)
 	text := document(t, "gw1", 51820)
-	if err := c.take(signed(t, key, 7, text)); err != nil {
+	if err := c.take(t.Context(), signed(t, key, 7, text)); err != nil {
 		t.Fatal(err)
 	}
 	if err := os.Remove(PlanFile(c.opts.State)); err != nil { // as if it had not come so far
@@ -106,7 +124,7 @@ func TestARestart(t *testing.T) {
 	if err := again.remember(); err != nil || again.epoch() != 7 || !bytes.Equal(again.plan(t), text) {
 		t.Fatalf("epoch %d, %v", again.epoch(), err)
 	}
-	if err := again.take(signed(t, key, 6, document(t, "gw1", 51821))); !errors.Is(err, grant.ErrOld) {
+	if err := again.take(t.Context(), signed(t, key, 6, document(t, "gw1", 51821))); !errors.Is(err, grant.ErrOld) {
 		t.Errorf("an old plan came back: %v", err)
 	}
 	if now := again.now(); now.KeptEpoch != 7 || now.AppliedEpoch != 0 {

@@ -2,9 +2,11 @@ package courier
 
 import (
 	"context"
+	"fmt"
 	"slices"
 	"time"
 
+	"google.golang.org/protobuf/proto"
 	"google.golang.org/protobuf/types/known/timestamppb"
 
 	ropewayv1 "ropeway/api/ropeway/v1"
@@ -25,11 +27,12 @@ func (c *Courier) report(ctx context.Context, client ropewayv1connect.GatewaySer
 	defer tick.Stop()
 	for {
 		now := c.now()
-		if last == nil || time.Since(told) > tellEvery || now.KeptEpoch != last.KeptEpoch || now.AppliedEpoch != last.AppliedEpoch ||
-			now.Healthy != last.Healthy || now.Message != last.Message || !sameDrift(now.Drift, last.Drift) {
-			if _, err := client.Report(ctx, now); err != nil {
+		if last == nil || time.Since(told) > tellEvery || !same(now, last) {
+			if err := tell(ctx, client, now); err != nil {
 				return err
 			}
+			c.hear()
+			c.confirm(now.AppliedEpoch)
 			last, told = now, time.Now()
 		}
 		select {
@@ -40,18 +43,46 @@ func (c *Courier) report(ctx context.Context, client ropewayv1connect.GatewaySer
 	}
 }
 
+// tellWithin is how long a controller may take to hear something: a connection that a plan cut off says nothing by itself.
+const tellWithin = 10 * time.Second
+
+func tell(ctx context.Context, client ropewayv1connect.GatewayServiceClient, now *ropewayv1.ReportRequest) error {
+	ctx, cancel := context.WithTimeout(ctx, tellWithin)
+	defer cancel()
+	_, err := client.Report(ctx, now)
+	return err
+}
+
+// same reports whether two reports say the same, but for when.
+func same(a, b *ropewayv1.ReportRequest) bool {
+	x, y := proto.CloneOf(a), proto.CloneOf(b)
+	x.At, x.Drift, y.At, y.Drift = nil, nil, nil, nil
+	return proto.Equal(x, y) && sameDrift(a.Drift, b.Drift)
+}
+
 // now is what there is to tell.
 func (c *Courier) now() *ropewayv1.ReportRequest {
 	st := c.opts.Status()
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	if c.revision != "" && st.Applied == c.revision {
-		c.applied = c.held.Epoch
+		c.applied = c.kept
 	}
-	return &ropewayv1.ReportRequest{
-		KeptEpoch: c.held.Epoch, AppliedEpoch: c.applied, Healthy: st.Healthy, Message: st.Message, At: timestamppb.Now(),
+	out := &ropewayv1.ReportRequest{
+		KeptEpoch: c.kept, AppliedEpoch: c.applied, Healthy: st.Healthy, Message: st.Message, At: timestamppb.Now(),
+		Lost: c.reach.lost[:min(len(c.reach.lost), mostLost)], RevertedEpoch: c.trial.reverted(),
 		Drift: st.Drift,
 	}
+	if c.opts.Reach != nil {
+		out.ProbedEpoch = new(uint64)
+		if c.reach.probed {
+			*out.ProbedEpoch = c.reach.epoch
+		}
+	}
+	if out.RevertedEpoch > 0 {
+		out.Message = fmt.Sprintf("RW4020 it went back from revision %d: with its plan it found no controller", out.RevertedEpoch)
+	}
+	return out
 }
 
 // sameDrift reports whether two lists tell of the same things. How often one was found can wait: somebody may undo every repair at once.

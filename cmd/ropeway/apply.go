@@ -4,10 +4,12 @@ import (
 	"bufio"
 	"os"
 	"strings"
+	"time"
 
 	"connectrpc.com/connect"
 	"github.com/spf13/cobra"
 	"golang.org/x/term"
+	"google.golang.org/protobuf/types/known/durationpb"
 
 	ropewayv1 "ropeway/api/ropeway/v1"
 	"ropeway/internal/console"
@@ -20,6 +22,9 @@ type applying struct {
 	yes      bool
 	override []string
 	reason   string
+
+	atOnce, supersede, noWait bool
+	soak, timeout             time.Duration
 }
 
 func newApplyCommand() *cobra.Command {
@@ -31,10 +36,15 @@ func newApplyCommand() *cobra.Command {
 where the proof fails, unless you override what it names and say why.
 
 What "ropeway plan FILE --out PLANFILE" saved is applied exactly as it was looked at, without another question, or not at all: where the
-fabric has changed since, apply says what came in between.`,
-		Example: `  ropeway apply shop.yaml                  # shows, asks, applies
+fabric has changed since, apply says what came in between.
+
+The change comes to the gateways in waves: one first, then one of each place, then the rest. A wave begins when all gateways of those before it are what
+the plan says, well, and reach whom they reached before; where one is not, the fabric goes back by itself. Apply waits and shows how far it is; to leave
+off waiting changes nothing. Exit code 1 where it went back.`,
+		Example: `  ropeway apply shop.yaml                  # shows, asks, applies, and waits for the gateways
   ropeway apply shop.yaml --auto-approve   # where no person looks
-  ropeway apply friday.plan                # what plan --out saved`,
+  ropeway apply friday.plan                # what plan --out saved
+  ropeway apply shop.yaml --at-once --reason "the office is cut off"`,
 		Args: cobra.ExactArgs(1),
 		ValidArgsFunction: func(*cobra.Command, []string, string) ([]string, cobra.ShellCompDirective) {
 			return []string{"yaml", "yml", "plan"}, cobra.ShellCompDirectiveFilterFileExt
@@ -49,6 +59,11 @@ func (a *applying) flags(cmd *cobra.Command) {
 	cmd.Flags().BoolVar(&a.yes, "auto-approve", false, "do not ask")
 	cmd.Flags().StringSliceVar(&a.override, "override", nil, `apply in spite of these findings (codes, or "tests"); it is recorded`)
 	cmd.Flags().StringVar(&a.reason, "reason", "", "why; it is recorded")
+	cmd.Flags().BoolVar(&a.atOnce, "at-once", false, "give it to every gateway at once, without waves and without going back: for emergencies; it is recorded")
+	cmd.Flags().BoolVar(&a.supersede, "supersede", false, "end a rollout that is under way first: its gateways go back")
+	cmd.Flags().BoolVar(&a.noWait, "no-wait", false, "do not wait for the gateways")
+	cmd.Flags().DurationVar(&a.soak, "soak", 0, "how long a wave that is well is looked at before the next one begins (default: as the controller does)")
+	cmd.Flags().DurationVar(&a.timeout, "timeout", 0, "how long a wave waits for a gateway that was given the change (default: as the controller does)")
 }
 
 // maxAppliedFile is how much of a fabric file, or of a saved plan, which holds one in base64, is read, in bytes.
@@ -79,6 +94,11 @@ type wish struct {
 
 // propose shows the difference, and applies it where the person agrees.
 func (a *applying) propose(cmd *cobra.Command, r *remote, w wish) error {
+	if a.supersede {
+		if err := supersede(cmd, r); err != nil {
+			return err
+		}
+	}
 	seen, err := r.preview(cmd.Context(), &ropewayv1.PreviewRequest{File: w.file, Name: w.name, Rollback: w.rollback})
 	if err != nil {
 		return err
@@ -102,6 +122,7 @@ func (a *applying) propose(cmd *cobra.Command, r *remote, w wish) error {
 	}
 	done, err := r.fabric.Apply(cmd.Context(), &ropewayv1.ApplyRequest{
 		File: w.file, Name: w.name, Rollback: w.rollback, Base: seen.base, Override: a.override, Reason: a.reason,
+		AtOnce: a.atOnce, Soak: durationpb.New(a.soak), Timeout: durationpb.New(a.timeout),
 	})
 	if connect.CodeOf(err) == connect.CodeAborted {
 		return r.moved(cmd, seen.base)
@@ -112,7 +133,10 @@ func (a *applying) propose(cmd *cobra.Command, r *remote, w wish) error {
 	if !done.Changed {
 		return say(cmd, "The fabric is so already, at revision %d.\n", done.Revision)
 	}
-	return say(cmd, "Revision %d is in force. ropeway get gateways shows who follows it.\n", done.Revision)
+	if a.noWait {
+		return say(cmd, "Revision %d is accepted. ropeway rollout status shows how far it is.\n", done.Revision)
+	}
+	return await(cmd, r, done.Revision)
 }
 
 // ask puts a question to the person at the terminal; anything but "yes" means no. Without a terminal nobody is asked, and nothing is done.

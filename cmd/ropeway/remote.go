@@ -13,13 +13,14 @@ import (
 
 // A remote is a controller that this user belongs to.
 type remote struct {
-	server  string
-	http    *http.Client
-	member  *member.Member // who speaks
-	fabric  ropewayv1connect.FabricServiceClient
-	access  ropewayv1connect.AccessServiceClient
-	members ropewayv1connect.MemberServiceClient
-	cluster ropewayv1connect.ClusterServiceClient
+	server   string
+	http     *http.Client
+	member   *member.Member // who speaks
+	fabric   ropewayv1connect.FabricServiceClient
+	access   ropewayv1connect.AccessServiceClient
+	members  ropewayv1connect.MemberServiceClient
+	cluster  ropewayv1connect.ClusterServiceClient
+	rollouts ropewayv1connect.RolloutServiceClient
 }
 
 func connectTo(cmd *cobra.Command) (*remote, error) {
@@ -34,10 +35,11 @@ func connectTo(cmd *cobra.Command) (*remote, error) {
 	}
 	return &remote{
 		server: server, http: client, member: m,
-		fabric:  ropewayv1connect.NewFabricServiceClient(client, server),
-		access:  ropewayv1connect.NewAccessServiceClient(client, server),
-		members: ropewayv1connect.NewMemberServiceClient(client, server),
-		cluster: ropewayv1connect.NewClusterServiceClient(client, server),
+		fabric:   ropewayv1connect.NewFabricServiceClient(client, server),
+		access:   ropewayv1connect.NewAccessServiceClient(client, server),
+		members:  ropewayv1connect.NewMemberServiceClient(client, server),
+		cluster:  ropewayv1connect.NewClusterServiceClient(client, server),
+		rollouts: ropewayv1connect.NewRolloutServiceClient(client, server),
 	}, nil
 }
 

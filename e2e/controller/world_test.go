@@ -20,7 +20,7 @@ import (
 	"ropeway/internal/nstest"
 )
 
-// programs is the directory of the programs under test, built once.
+// programs is the directory of the programs under test, built once, with failpoints.
 var programs string
 
 func TestMain(m *testing.M) { os.Exit(testMain(m)) }
@@ -32,7 +32,7 @@ func testMain(m *testing.M) int {
 	}
 	defer func() { _ = os.RemoveAll(dir) }()
 	programs = dir
-	if out, err := exec.Command("go", "build", "-o", dir+"/", "ropeway/cmd/...").CombinedOutput(); err != nil {
+	if out, err := exec.Command("go", "build", "-tags", "failpoint", "-o", dir+"/", "ropeway/cmd/...").CombinedOutput(); err != nil {
 		panic(fmt.Sprintf("build the programs: %v\n%s", err, out))
 	}
 	return m.Run()
@@ -114,14 +114,17 @@ type gateway struct {
 
 const server = "https://192.0.2.100:8443"
 
-func newWorld(t *testing.T) *world {
+func newWorld(t *testing.T) *world { return newWorldOf(t, 2) }
+
+// newWorldOf has more gateways, as many places, numbered alike.
+func newWorldOf(t *testing.T, gateways int) *world {
 	t.Helper()
 	nstest.Enter(t)
 	w := &world{t: t, dir: t.TempDir(), office: nstest.New(t)}
 	wan := nstest.New(t)
 	nstest.Join(t, nstest.Plug{NS: wan, Name: "port0"}, nstest.Plug{NS: w.office, Name: "wan0", Addr: "192.0.2.100/24"})
 	ports := []string{"port0"}
-	for n := 1; n <= 2; n++ {
+	for n := 1; n <= gateways; n++ {
 		g := &gateway{w: w, n: n, ns: nstest.New(t), host: nstest.New(t)}
 		w.gateways = append(w.gateways, g)
 		port := fmt.Sprintf("port%d", n)
@@ -191,6 +194,8 @@ func (w *world) do(args ...string) string {
 type line struct {
 	Name, State    string
 	Epoch, Applied uint64
+	Connected      bool
+	Message        string
 }
 
 func (w *world) lines() map[string]line {
@@ -221,8 +226,8 @@ func (g *gateway) enroll(token string) (out string, err error) {
 	return string(both), err
 }
 
-func (g *gateway) run() {
-	g.agent = start(g.w.t, g.ns, g.path("agent.log"), g.command("run", "--listen", "")...)
+func (g *gateway) run(more ...string) {
+	g.agent = start(g.w.t, g.ns, g.path("agent.log"), g.command(append([]string{"run", "--listen", ""}, more...)...)...)
 }
 
 // down takes away what the gateway is: its device is a process that outlives the agent.

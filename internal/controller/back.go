@@ -45,6 +45,19 @@ func (d *desk) goBack(ctx context.Context, step int64, b back) (number uint64, e
 	return 0, fmt.Errorf("go back: the fabric changed %d times meanwhile", keyAttempts)
 }
 
+// endRollout has the fabric go back where a rollout is active, so that what comes next is everybody's at once.
+func (d *desk) endRollout(ctx context.Context, b back) error {
+	for {
+		now, err := d.present(ctx)
+		if err != nil || !now.active() {
+			return err
+		}
+		if _, err := d.goBack(ctx, now.step(), b); !errors.Is(err, store.ErrStep) {
+			return err
+		}
+	}
+}
+
 // lockBack returns the lock of the base with the keys that are known now: those of the newest revision, and of gateways that only the base has.
 func (d *desk) lockBack(ctx context.Context, now *present) ([]byte, error) {
 	lock := now.base.lock

@@ -16,6 +16,7 @@ import (
 	"ropeway/internal/plan"
 	"ropeway/internal/proposal"
 	"ropeway/internal/role"
+	"ropeway/internal/rollout"
 	"ropeway/internal/scope"
 	"ropeway/internal/state"
 	"ropeway/internal/store"
@@ -338,6 +339,9 @@ func (d *desk) know(ctx context.Context, gateway string, k key.Public, at time.T
 // have no key for a gateway do not speak with it.
 func (d *desk) forget(ctx context.Context, gateway, author string, at time.Time) (number uint64, err error) {
 	for range keyAttempts {
+		if err := d.endRollout(ctx, back{author, rollout.Aborted, "gateway " + gateway + " was revoked", at}); err != nil {
+			return 0, err
+		}
 		now, err := d.current(ctx)
 		if err != nil {
 			return 0, err

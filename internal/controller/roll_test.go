@@ -267,3 +267,23 @@ func TestAtOnce(t *testing.T) {
 		t.Errorf("recorded as %+v, %v", rev, err)
 	}
 }
+
+// Whoever is revoked during a rollout is nobody's peer any more at once, also of those whose wave has not come: the fabric goes back first.
+func TestRevokedDuringARollout(t *testing.T) {
+	t.Parallel()
+	st := newStage(t, 1)
+	n := st.apply(web, pace{Waves: Waves{Soak: time.Hour}})
+	d := st.controllers[0].desk
+	if _, err := d.forget(t.Context(), "east-b", "admin/ada", time.Unix(6, 0)); err != nil {
+		t.Fatal(err)
+	}
+	if r := st.ends(n); r.State != rollout.Aborted || !strings.Contains(r.Why, "east-b was revoked") {
+		t.Errorf("it ended as %+v", r)
+	}
+	newest, _ := st.present()
+	st.wait("everybody has lost the peer", func() bool { return st.has("north-b") == newest && st.has("west-a") == newest })
+	now, err := d.current(t.Context())
+	if err != nil || !now.lock.Gateways["east-b"].PublicKey.IsZero() || string(now.file) != string(fabricFile("{from: any, to: any}")) {
+		t.Errorf("the fabric is not what it was, without the key: %v", err)
+	}
+}

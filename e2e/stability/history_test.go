@@ -156,7 +156,7 @@ func (h *history) oneTurn(t *testing.T, number, turn int, fabrics ropewayv1conne
 	h.note(number, input{}, output{number: r.Revision.Number}, begun, true)
 	in := input{commit: true, base: r.Revision.Number, file: fabric(fmt.Sprintf("tcp/%d", 1000+number), fmt.Sprintf("tcp/%d", 2000+turn%60000))}
 	begun = time.Now()
-	done, err := fabrics.Apply(ctx, &ropewayv1.ApplyRequest{File: []byte(in.file), Name: "steady.yaml", Base: in.base})
+	done, err := fabrics.Apply(ctx, &ropewayv1.ApplyRequest{File: []byte(in.file), Name: "steady.yaml", Base: in.base, AtOnce: true})
 	switch {
 	case err == nil && done.Changed:
 		h.note(number, in, output{number: done.Revision}, begun, true)

@@ -102,7 +102,7 @@ func apply(t *testing.T, o *office, service string) (number uint64) {
 	eventually(t, "a change is accepted", func() error {
 		base := o.look(t, 0).Revision.Number
 		return o.talk(o.servers[0], func(f ropewayv1connect.FabricServiceClient) error {
-			r, err := f.Apply(t.Context(), &ropewayv1.ApplyRequest{File: []byte(fabric(service)), Name: "steady.yaml", Base: base})
+			r, err := f.Apply(t.Context(), &ropewayv1.ApplyRequest{File: []byte(fabric(service)), Name: "steady.yaml", Base: base, AtOnce: true})
 			number = r.GetRevision()
 			return err
 		})

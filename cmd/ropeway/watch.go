@@ -31,13 +31,13 @@ func look(cmd *cobra.Command, watch bool, picture func(context.Context, *viewer)
 		err := talk(cmd, func(r *remote) error { return w.follow(cmd.Context(), &viewer{remote: r, cmd: cmd}) })
 		switch {
 		case cmd.Context().Err() != nil:
-			return nil
+			return nil //nolint:nilerr // interrupted: so watching ends
 		case err == nil: // the session was long enough
 			continue
 		case !w.shown || !gone(err):
 			return err
 		}
-		report(cmd, cmd.ErrOrStderr(), err)
+		_ = report(cmd, cmd.ErrOrStderr(), err) // the code is for whoever ends
 		if !pause(cmd.Context(), comeBack) {
 			return nil
 		}

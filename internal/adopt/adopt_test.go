@@ -126,7 +126,7 @@ func TestSecretsAreNotRepeated(t *testing.T) {
 // What any machines tell of each other makes a valid file, or none.
 func TestWhateverIsTold(t *testing.T) {
 	made := 0
-	for seed := range uint64(400) {
+	for seed := range uint64(150) {
 		r := rand.New(rand.NewPCG(seed, 7))
 		text, _ := adopt.Make("acme", someConfigs(t, r))
 		if text != nil {
@@ -134,8 +134,8 @@ func TestWhateverIsTold(t *testing.T) {
 			made++
 		}
 	}
-	if made < 150 {
-		t.Errorf("only %d of 400 made a file", made)
+	if made < 50 {
+		t.Errorf("only %d of 150 made a file", made)
 	}
 }
 

@@ -105,7 +105,7 @@ func TestReports(t *testing.T) {
 	if tell(many...); len(c.lastReport("gw1").Drift) != mostDrift {
 		t.Errorf("kept %d", len(c.lastReport("gw1").Drift))
 	}
-	if New(Options{}).pulse.state() == New(Options{}).pulse.state() {
+	if one, other := newPulse(), newPulse(); one.state() == other.state() {
 		t.Error("two controllers count alike")
 	}
 }

@@ -16,7 +16,7 @@ import (
 
 // Where all controllers are is learnt from any of them, kept, and survives what makes no sense.
 func TestLearn(t *testing.T) {
-	m, path := enrolled(t)
+	_, path := enrolled(t)
 	m, err := Load(path)
 	if err != nil {
 		t.Fatal(err)
@@ -78,7 +78,7 @@ func deaf(t *testing.T) string {
 
 // Of several controllers one is taken that works, whatever is the matter with the others.
 func TestSettle(t *testing.T) {
-	m, path := enrolled(t)
+	_, path := enrolled(t)
 	m, err := Load(path)
 	if err != nil {
 		t.Fatal(err)

@@ -90,7 +90,7 @@ func (c *Controller) bounded(w http.ResponseWriter, r *http.Request, who caller,
 	if err := control.SetReadDeadline(time.Now().Add(bodyTimeout)); err != nil {
 		c.log.Debug("a call is not bounded in time", "error", err)
 	}
-	r.Body = http.MaxBytesReader(w, r.Body, most(who))
+	r.Body = http.MaxBytesReader(w, r.Body, most(r, who))
 	if watches(r) {
 		next.ServeHTTP(w, r.WithContext(context.WithValue(r.Context(), controlKey{}, control)))
 		return
@@ -100,11 +100,11 @@ func (c *Controller) bounded(w http.ResponseWriter, r *http.Request, who caller,
 }
 
 // most returns how large a question may be, in bytes.
-func most(who caller) int64 {
-	switch who.Role {
-	case "":
+func most(r *http.Request, who caller) int64 {
+	switch {
+	case who.Identity == (role.Identity{}):
 		return mostOfNobody
-	case role.Gateway:
+	case who.Role == role.Gateway && !watches(r): // where it may have to show the grant that it holds
 		return mostOfGateway
 	}
 	return mostMessage
@@ -117,10 +117,10 @@ func (c *Controller) count(r *http.Request, who caller) (end func(), err *connec
 		from, _ := netip.ParseAddrPort(r.RemoteAddr) // net/http writes it so
 		whose, perSecond, burst = "address "+gate.AddressOf(from.Addr()).String(), strangerRate, strangerBurst
 	}
-	end, refused := c.meters.begin(whose, perSecond, burst, time.Now())
-	if refused == nil && r.ContentLength > most(who) {
+	end, refused := c.meters.begin(whose, perSecond, burst, c.opts.Now())
+	if refused == nil && r.ContentLength > most(r, who) {
 		end()
-		refused = refusal("RW7603", whose, fmt.Sprintf("a request of %d bytes, and %d is the most", r.ContentLength, most(who)), "send less in one request")
+		refused = refusal("RW7603", whose, fmt.Sprintf("a request of %d bytes, and %d is the most", r.ContentLength, most(r, who)), "send less in one request")
 	}
 	if refused != nil {
 		return nil, connect.NewError(connect.CodeResourceExhausted, refused)

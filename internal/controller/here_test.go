@@ -33,7 +33,7 @@ type here struct {
 }
 
 // serveHere runs a controller of fabric shop until the test ends.
-func serveHere(t *testing.T) *here {
+func serveHere(t *testing.T, options ...func(*Options)) *here {
 	t.Helper()
 	dir := t.TempDir()
 	log := slog.New(slog.DiscardHandler)
@@ -42,10 +42,14 @@ func serveHere(t *testing.T) *here {
 	ca, err := authority.Open(filepath.Join(dir, "authority"), "shop", time.Now())
 	must(t, err)
 	serving := make(chan string, 1)
-	c := New(Options{
+	o := Options{
 		Fabric: "shop", Listen: "127.0.0.1:0", Name: "one", At: authority.Hosts{IPs: []net.IP{net.IPv4(127, 0, 0, 1)}},
 		Store: st, Authority: ca, Log: slog.New(addresses{serving}),
-	})
+	}
+	for _, option := range options {
+		option(&o)
+	}
+	c := New(o)
 	ctx, stop := context.WithCancel(context.Background())
 	ended := make(chan error, 1)
 	go func() { ended <- c.Run(ctx) }()

@@ -140,7 +140,10 @@ func (f *fleet) start() {
 	serving := make(chan string, 1)
 	go f.listen(out, serving, f.answers)
 	select {
-	case f.address = <-serving:
+	case address := <-serving:
+		if f.address == "" { // it stays the same
+			f.address = address
+		}
 	case <-time.After(time.Minute):
 		f.tb.Fatal("the controller does not serve")
 	}

@@ -7,6 +7,7 @@ import (
 	"crypto/tls"
 	"crypto/x509"
 	"crypto/x509/pkix"
+	"errors"
 	"io"
 	"log/slog"
 	"math/big"
@@ -121,7 +122,7 @@ func TestSilentOnes(t *testing.T) {
 	eventually(t, "one who speaks is let in", func() bool { _, ok := p.enter(); return ok })
 	for _, conn := range silent {
 		must(t, conn.SetDeadline(time.Now().Add(time.Minute)))
-		if _, err := conn.Read(make([]byte, 1)); err != io.EOF {
+		if _, err := conn.Read(make([]byte, 1)); !errors.Is(err, io.EOF) {
 			t.Errorf("one who says nothing: %v", err)
 		}
 	}

@@ -39,10 +39,10 @@ func Foreign(before, after *intent.Fabric, places []string) []string {
 		c.note("the fabric's name, topology or addressing")
 	}
 	c.comparePlaces()
-	compare(c, "segment", before.Segments, after.Segments, segment, func(s intent.Segment) bool { return c.within(s.Prefixes) })
-	compare(c, "link", before.Links, after.Links, link, func(l intent.Link) bool { return c.has(l.A) && c.has(l.B) })
-	compare(c, "access entry", before.Access, after.Access, access, func(a intent.Access) bool { return c.within(a.From.Prefixes) && c.within(a.To.Prefixes) })
-	compare(c, "test", before.Tests, after.Tests, test, func(t intent.Test) bool { return c.within(t.From.Prefixes) && c.within(t.To.Prefixes) })
+	compare(c, before.Segments, after.Segments, kind[intent.Segment]{"segment", segment, func(s intent.Segment) bool { return c.within(s.Prefixes) }})
+	compare(c, before.Links, after.Links, kind[intent.Link]{"link", link, func(l intent.Link) bool { return c.has(l.A) && c.has(l.B) }})
+	compare(c, before.Access, after.Access, kind[intent.Access]{"access entry", access, func(a intent.Access) bool { return c.within(a.From.Prefixes) && c.within(a.To.Prefixes) }})
+	compare(c, before.Tests, after.Tests, kind[intent.Test]{"test", test, func(t intent.Test) bool { return c.within(t.From.Prefixes) && c.within(t.To.Prefixes) }})
 	return c.out
 }
 
@@ -89,12 +89,19 @@ func (c *change) comparePlaces() {
 	}
 }
 
-// compare holds what is foreign in two lists against each other. text writes what an entry means, with everything that counts.
-func compare[T any](c *change, what string, before, after []T, text func(T) string, own func(T) bool) {
+// A kind is how entries of one kind are held against each other: text writes what one means, with everything that counts.
+type kind[T any] struct {
+	what string
+	text func(T) string
+	own  func(T) bool
+}
+
+// compare holds what is foreign in two lists against each other.
+func compare[T any](c *change, before, after []T, k kind[T]) {
 	foreign := func(list []T) (out []string) {
 		for _, x := range list {
-			if !own(x) {
-				out = append(out, text(x))
+			if !k.own(x) {
+				out = append(out, k.text(x))
 			}
 		}
 		return out
@@ -102,12 +109,12 @@ func compare[T any](c *change, what string, before, after []T, text func(T) stri
 	was, is := foreign(before), foreign(after)
 	for i, x := range is {
 		if i >= len(was) || was[i] != x {
-			c.note(what + " " + x)
+			c.note(k.what + " " + x)
 			return
 		}
 	}
 	if len(was) > len(is) {
-		c.note("the file leaves out: " + what)
+		c.note("the file leaves out: " + k.what)
 	}
 }
 

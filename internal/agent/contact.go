@@ -3,8 +3,6 @@ package agent
 import (
 	"fmt"
 	"time"
-
-	"ropeway/internal/metrics"
 )
 
 // A Contact is what is known of the controllers that plans come from.
@@ -31,7 +29,7 @@ func (c *Contact) warn(now time.Time) *Contact {
 	return c
 }
 
-func (c *Contact) expose(t *metrics.Text, gauge func(name, help string, value float64)) {
+func (c *Contact) expose(gauge func(name, help string, value float64)) {
 	if c == nil {
 		return
 	}

@@ -51,7 +51,7 @@ func exposition(st Status) []byte {
 	for _, why := range slices.Sorted(maps.Keys(st.Firewall.Dropped)) {
 		t.Sample(float64(st.Firewall.Dropped[why]), metrics.Label{Name: "why", Value: why})
 	}
-	st.Controller.expose(&t, gauge)
+	st.Controller.expose(gauge)
 	devices(&t, st.Devices)
 	return t.Bytes()
 }

@@ -25,6 +25,14 @@ const (
 // await shows how far the rollout of a revision is until it has come to its end, and returns an error where it went back.
 func await(cmd *cobra.Command, r *remote, revision uint64) error {
 	show := progressOn(cmd)
+	given := r
+	move := func(to *remote) { // away from a controller that is gone
+		if r != given {
+			r.http.CloseIdleConnections()
+		}
+		r = to
+	}
+	defer func() { move(given) }()
 	missing := time.Time{}
 	for {
 		v, err := r.rollout(cmd)
@@ -32,7 +40,10 @@ func await(cmd *cobra.Command, r *remote, revision uint64) error {
 		case isGone(err) && cmd.Context().Err() == nil && (missing.IsZero() || time.Since(missing) < goneAtMost):
 			if missing.IsZero() {
 				missing = time.Now()
-				show.line("The controller does not answer; the rollout goes on when it does.")
+				show.line("The controller does not answer; the rollout goes on when one does.")
+			}
+			if other, err := connectTo(cmd); err == nil {
+				move(other)
 			}
 		case err != nil:
 			return err

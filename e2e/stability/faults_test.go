@@ -1,6 +1,7 @@
 package stability_test
 
 import (
+	"context"
 	"encoding/json"
 	"errors"
 	"fmt"
@@ -15,6 +16,7 @@ import (
 
 	ropewayv1 "ropeway/api/ropeway/v1"
 	"ropeway/internal/lab"
+	"ropeway/internal/lab/world"
 )
 
 // TestFaults injects what the seed says while three people change the fabric, gateways enroll, and probes cross the fabric in all directions.
@@ -31,7 +33,7 @@ func TestFaults(t *testing.T) {
 
 	random := rand.New(rand.NewPCG(*seed, 0))
 	for i := range *injections {
-		f := draw(random, o)
+		f := draw(t, random, o)
 		lasts := time.Duration(300+random.IntN(1200)) * time.Millisecond
 		t.Logf("injection %d: %s for %s", i+1, f, lasts)
 		mend := inject(t, l, f)
@@ -47,9 +49,13 @@ func TestFaults(t *testing.T) {
 	probes.none(t)
 }
 
-// draw chooses a fault of the control plane. Whose turn it is, and what becomes of him, is the seed's to say.
-func draw(random *rand.Rand, o *office) lab.Fault {
+// draw chooses a fault of the control plane. Whose turn it is, and what becomes of him, is the seed's to say; every other time it is the leader's.
+func draw(t *testing.T, random *rand.Rand, o *office) lab.Fault {
+	t.Helper()
 	controller := regions[random.IntN(len(o.servers))].name
+	if random.IntN(2) == 0 {
+		controller = leader(t, o, controller)
+	}
 	gateway := regions[random.IntN(len(regions))].name + "-a"
 	return []lab.Fault{
 		{Kind: lab.ControllerKill, A: controller},
@@ -61,6 +67,24 @@ func draw(random *rand.Rand, o *office) lab.Fault {
 		{Kind: lab.AgentKill, A: gateway},
 		{Kind: lab.AgentStop, A: gateway},
 	}[random.IntN(8)]
+}
+
+// leader returns the controller that leads the others, and another one where there is none just now.
+func leader(t *testing.T, o *office, other string) string {
+	t.Helper()
+	ctx, cancel := context.WithTimeout(t.Context(), answerTimeout)
+	defer cancel()
+	text, err := on(ctx, o.l, world.OperatorSpace, "", "ropeway", "cluster", "status", "-o", "json")
+	var members []struct{ Name, Role string }
+	if err != nil || json.Unmarshal([]byte(text), &members) != nil {
+		return other
+	}
+	for _, m := range members {
+		if m.Role == "leader" {
+			return m.Name
+		}
+	}
+	return other
 }
 
 // caughtUp waits until every gateway is what the newest revision says, and well.

@@ -110,7 +110,9 @@ func (c *Client) applyDevice(ctx context.Context, want plan.Device, there *link,
 		if j.control, j.backend, err = c.open(ctx, *there); err != nil {
 			return nil, err
 		}
-		j.control.announce(j.known.count)
+		if a, ok := j.control.(announcer); ok {
+			a.announce(j.known.count)
+		}
 		if done, ok, err := c.applyDelta(ctx, j, want); ok || err != nil {
 			return done, err
 		}

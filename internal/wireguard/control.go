@@ -14,12 +14,8 @@ import (
 type control interface {
 	// read returns what the device says of itself.
 	read() (status, error)
-	// heard returns at least those peers that were heard and have had no session, and nothing of the rest of the device but its count.
-	heard() (status, error)
 	// write configures the device. It may have done a part of it when it fails.
 	write(config) error
-	// announce tells the device that a change may come soon. Whatever comes instead is as if nothing had been announced.
-	announce(count uint64)
 	// change configures peers in the order given, where the device's count is still that, and returns what it says of them afterwards (and nothing of
 	// the rest of itself). Where the count is another one it does nothing and returns errCount.
 	change(count uint64, peers []section) (status, error)
@@ -27,6 +23,12 @@ type control interface {
 	start() error
 	close() error
 }
+
+// An announcer is a control whose device can be told that a change may come soon. Whatever comes instead is as if nothing had been announced.
+type announcer interface{ announce(count uint64) }
+
+// A hearer is a control that can read less than all: no more than count and those peers that were heard and have had no session.
+type hearer interface{ heard() (status, error) }
 
 // errCount means that somebody else has configured the device, or that it does not count.
 var errCount = errors.New("the device was configured by somebody else")

@@ -68,10 +68,6 @@ func kernelPeer(p *wgtypes.Peer) Peer {
 	return out
 }
 
-func (k *kernelDevice) heard() (status, error) { return k.read() }
-
-func (k *kernelDevice) announce(uint64) {}
-
 // change has no count to go by.
 func (k *kernelDevice) change(uint64, []section) (status, error) { return status{}, errCount }
 

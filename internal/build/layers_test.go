@@ -11,7 +11,7 @@ import (
 // beside itself and what stands before it:
 func TestLayers(t *testing.T) {
 	words := []string{"fabric", "key", "diag", "prefixes", "token"}
-	thought := []string{"intent", "plan", "state", "compile", "verify", "reach", "proposal", "export", "scope", "rollout", "diagnose", "adopt"}
+	thought := []string{"intent", "plan", "state", "compile", "verify", "reach", "proposal", "export", "scope", "rollout", "diagnose", "adopt", "audit"}
 	spoken := slices.Concat(words, []string{"role", "api/ropeway/v1", "api/ropeway/v1/ropewayv1connect"})
 	for _, layer := range []struct {
 		name     string
@@ -30,8 +30,9 @@ func TestLayers(t *testing.T) {
 		{"beside the hands", []string{"gate"}, nil},
 		{"beside the hands", []string{"pin"}, spoken},
 		{"beside the hands", []string{"authority"}, slices.Concat(spoken, []string{"files", "pin"})},
-		{"a hand", []string{"store"}, []string{"key", "diag", "files", "rollout"}},
-		{"what binds two of them", []string{"backup"}, slices.Concat(spoken, []string{"files", "pin", "authority", "store", "rollout"})},
+		{"a hand", []string{"store"}, []string{"key", "diag", "files", "rollout", "audit"}},
+		{"what binds two of them", []string{"backup"}, slices.Concat(spoken, []string{"files", "pin", "authority", "store", "rollout", "audit"})},
+		{"a hand", []string{"sink"}, []string{"diag", "files", "audit"}},
 	} {
 		for _, name := range layer.packages {
 			for _, dep := range deps(t, "ropeway/internal/"+name) {

@@ -23,6 +23,7 @@ func Catalog() []Entry {
 		authority(),   // RW71xx
 		cluster(),     // RW72xx
 		rollouts(),    // RW73xx
+		auditLog(),    // RW74xx
 		changing(),    // RW75xx
 		bounds(),      // RW76xx
 	)

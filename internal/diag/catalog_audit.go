@@ -1,0 +1,40 @@
+package diag
+
+// auditLog returns the codes RW74xx: the memory of who did what.
+func auditLog() []Entry {
+	return []Entry{
+		{"RW7401", "The file is no export of an audit log",
+			"Its first line is not the one that says which log it is, a line is longer than any entry, or the checkpoint is not one.",
+			"Give the file that ropeway audit export wrote, as it was written, and the checkpoint that ropeway audit checkpoint printed."},
+		{"RW7402", "An entry of the export was changed",
+			"Every entry has one way to be written, and this line is not it: something in it was changed, added or left out.",
+			"Find out who could write to the file. The line that the controller keeps is in a new export."},
+		{"RW7403", "Entries are missing or in another order",
+			"Every entry says which place it has in the log, and these do not follow one another; or the export does not begin where the log did.",
+			"Give the whole export; of a log that was trimmed every part, the oldest first."},
+		{"RW7404", "The export was cut or extended",
+			"Its checkpoint says how many entries the log had, and the file holds fewer, or more.",
+			"Export again. Where the controller's log is shorter than it was, compare with a checkpoint that was kept."},
+		{"RW7405", "The entries are not those of the checkpoint",
+			"Each entry is written as it should be, and together they are not what was signed: one was rewritten, in the file or in the controllers' store.",
+			"Compare with an older export, entry by entry: the first that differs was rewritten. Find out who could write to the file or the store."},
+		{"RW7406", "The checkpoint is not signed by the key of the log",
+			"Whoever wrote it does not have the key of the controllers, or it belongs to another authority.",
+			"Check that key, checkpoint and export are of the same log. If they should be, one of them is forged."},
+		{"RW7407", "The audit log was rewritten",
+			"The checkpoint that was kept and the one of the export are both signed, and the log of the one does not begin with that of the other: there are two histories, and somebody who has the controllers' keys made one of them.",
+			"Trust neither controllers nor export. Find out who had the keys since the checkpoint was taken; a restored backup makes a second history, too."},
+		{"RW7408", "The checkpoint that was kept is not within the export",
+			"The log had more entries when the checkpoint was taken than the export has, or the entries up to there are in an earlier export.",
+			"Give the earlier exports as well, the oldest first. If a new export is still shorter than the checkpoint, entries were removed from the log."},
+		{"RW7409", "It is of another log",
+			"The files are of different logs: of two fabrics, or of two authorities.",
+			"Give the exports of one log."},
+		{"RW7410", "The audit log cannot be trimmed to there",
+			"Only what an export of this very log holds can be removed, by the checkpoint of that export.",
+			"ropeway audit export FILE, then ropeway audit trim FILE."},
+		{"RW7411", "Audit events cannot be sent there",
+			"What the flags of ropewayd serve name is no file, syslog or collector, or one that is refused: a link-local address or that of a cloud's metadata service, a URL with a password in it, a secret in a file that others may read.",
+			"Mend the flag that the message names."},
+	}
+}

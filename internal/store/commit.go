@@ -8,6 +8,8 @@ import (
 
 	pb "go.etcd.io/etcd/api/v3/etcdserverpb"
 	clientv3 "go.etcd.io/etcd/client/v3"
+
+	"ropeway/internal/audit"
 )
 
 // An attempt is one try to make a revision.
@@ -18,6 +20,7 @@ type attempt struct {
 	record       string
 	chunks       [][]byte
 	along        *along // nil: nothing
+	entry        audit.Entry
 }
 
 // Commit makes a revision that follows base, the number of the newest one or 0 where there is none, and returns its number: the next one, or one
@@ -54,7 +57,7 @@ func (s *Store) commit(ctx context.Context, base uint64, r Revision, with func(n
 }
 
 func newAttempt(base uint64, next follower, r Revision) (*attempt, error) {
-	a := &attempt{base: base, number: next.number, numbered: next.still, mark: newMark()}
+	a := &attempt{base: base, number: next.number, numbered: next.still, mark: newMark(), entry: committed(next.number, r)}
 	files, chunks, err := pack(r.File, r.Lock)
 	if err != nil {
 		return nil, err
@@ -115,10 +118,15 @@ func (s *Store) discard(ctx context.Context, a *attempt) error {
 
 // conclude makes the revision, if base is still the newest.
 func (s *Store) conclude(ctx context.Context, a *attempt) (number uint64, err error) {
+	entry, err := recorded(ctx, a.mark, a.entry)
+	if err != nil {
+		return 0, fmt.Errorf("commit revision %d: %w", a.number, err)
+	}
 	prefix, past := chunksBy(a.number, a.mark)
 	then := []clientv3.Op{
 		clientv3.OpPut(newestKey, strconv.FormatUint(a.number, 10)),
 		clientv3.OpPut(revisionKey(a.number), a.record),
+		entry,
 		clientv3.OpDelete(chunksOf(a.number), clientv3.WithRange(prefix)), // what others wrote for this number
 		clientv3.OpDelete(past, clientv3.WithRange(clientv3.GetPrefixRangeEnd(chunksOf(a.number)))),
 	}

@@ -30,6 +30,13 @@ func commitUntilKilled(dir string) {
 	if newest != nil {
 		base = newest.Number
 	}
+	go func() { // gives entries of the audit log their places meanwhile
+		for range s.WatchAudit(context.Background()) {
+			if _, err := s.Sequence(context.Background(), auditor(1)); err != nil {
+				panic(err)
+			}
+		}
+	}()
 	for {
 		r := change("admin/child")
 		r.Reason = fmt.Sprint("the one after ", base)
@@ -78,6 +85,16 @@ func TestKilled(t *testing.T) {
 		r, err := s.Revision(t.Context(), n)
 		if err != nil || r.Reason != fmt.Sprint("the one after ", n-1) {
 			t.Errorf("revision %d: %v, %v", n, r, err)
+		}
+	}
+	drain(t, s)
+	_, entries := logged(t, s)
+	if len(entries) != int(newest.Number) {
+		t.Errorf("%d revisions, and %d entries of the audit log", newest.Number, len(entries))
+	}
+	for i, e := range entries {
+		if e.Revision != uint64(i)+1 {
+			t.Errorf("entry %d is of revision %d", i, e.Revision)
 		}
 	}
 	t.Logf("%d revisions over three kills", newest.Number)

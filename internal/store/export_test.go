@@ -6,6 +6,8 @@ import (
 	"testing"
 
 	clientv3 "go.etcd.io/etcd/client/v3"
+
+	"ropeway/internal/audit"
 )
 
 // StrayChunks counts the chunks that belong to no revision.
@@ -37,6 +39,34 @@ func Compact(ctx context.Context, s *Store) error {
 	}
 	_, err = s.client.Compact(ctx, now.Header.Revision, clientv3.WithCompactPhysical())
 	return err
+}
+
+// Pending counts the audit entries without a place.
+func Pending(t testing.TB, s *Store) int { return count(t, s, pendingAt) }
+
+// EntriesLeft counts the audit entries that are still there.
+func EntriesLeft(t testing.TB, s *Store) int { return count(t, s, entriesAt) }
+
+func count(t testing.TB, s *Store, prefix string) int {
+	t.Helper()
+	got, err := s.get(t.Context(), "count", prefix, clientv3.WithPrefix(), clientv3.WithCountOnly())
+	if err != nil {
+		t.Fatal(err)
+	}
+	return int(got.Count)
+}
+
+// RecordAs is Record with a mark that was chosen.
+func RecordAs(ctx context.Context, s *Store, mark string, entries ...audit.Entry) error {
+	return s.record(ctx, mark, entries)
+}
+
+// Spoil removes an entry of the audit log.
+func Spoil(t testing.TB, s *Store, position int64) {
+	t.Helper()
+	if _, err := s.client.Delete(t.Context(), entryKey(position)); err != nil {
+		t.Fatal(err)
+	}
 }
 
 // Leads reports whether an embedded member leads its cluster.

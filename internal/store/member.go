@@ -13,6 +13,7 @@ import (
 	"go.etcd.io/etcd/api/v3/mvccpb"
 	clientv3 "go.etcd.io/etcd/client/v3"
 
+	"ropeway/internal/audit"
 	"ropeway/internal/diag"
 	"ropeway/internal/key"
 )
@@ -165,8 +166,7 @@ func (s *Store) Revoke(ctx context.Context, identity string) error {
 			case !w.stands():
 				return true, nil
 			}
-			got, err := s.client.Txn(ctx).If(w.same()...).Then(clientv3.OpDelete(standingAt + identity)).Commit()
-			return err == nil && got.Succeeded, err
+			return s.remove(ctx, w.same(), audit.Entry{What: "member.revoke", Object: identity, Outcome: audit.Done}, clientv3.OpDelete(standingAt+identity))
 		})
 	})
 }

@@ -59,8 +59,12 @@ func (s *Store) redeem(ctx context.Context, hash [32]byte, r *redemption) (done 
 		return false, fmt.Errorf("the member: %w", err)
 	}
 	identity := r.token.Identity
+	entry, err := recorded(ctx, r.mark, enrolled(r.token, w))
+	if err != nil {
+		return false, err
+	}
 	answer, err := s.client.Txn(ctx).If(still...).
-		Then(clientv3.OpDelete(tokenKey(hash)), clientv3.OpDelete(tokenIDsAt+r.token.ID),
+		Then(entry, clientv3.OpDelete(tokenKey(hash)), clientv3.OpDelete(tokenIDsAt+r.token.ID),
 			clientv3.OpPut(membersAt+identity, value), clientv3.OpPut(standingAt+identity, r.mark)).Commit()
 	return err == nil && answer.Succeeded, err
 }

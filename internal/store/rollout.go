@@ -105,8 +105,12 @@ func (s *Store) StepRollout(ctx context.Context, step int64, next Rollout) error
 	if err != nil {
 		return err
 	}
+	entry, err := recorded(ctx, newMark(), stepped(next))
+	if err != nil {
+		return fmt.Errorf("take a step of the rollout: %w", err)
+	}
 	return s.call(ctx, "take a step of the rollout", func(ctx context.Context) error {
-		got, err := s.client.Txn(ctx).If(atStep(step)).Then(clientv3.OpPut(rolloutKey, text)).Else(clientv3.OpGet(rolloutKey)).Commit()
+		got, err := s.client.Txn(ctx).If(atStep(step)).Then(clientv3.OpPut(rolloutKey, text), entry).Else(clientv3.OpGet(rolloutKey)).Commit()
 		if err != nil || got.Succeeded {
 			return err
 		}

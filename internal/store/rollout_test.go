@@ -67,6 +67,10 @@ func TestRollouts(t *testing.T) {
 	if err := s.StepRollout(ctx, r.Step, rolled("controller", next)); !errors.Is(err, store.ErrStep) {
 		t.Errorf("a step that was taken: %v", err)
 	}
+	drain(t, s)
+	if _, entries := logged(t, s); len(entries) != 4 || brief(entries)[3] != "controller rollout.step revision/2  2" {
+		t.Errorf("the audit log has %v", brief(entries))
+	}
 	if n, err := s.CommitRollout(ctx, 3, change("operator/ada"), r.Step, bring(3)); n != 3 || !errors.Is(err, store.ErrStep) {
 		t.Errorf("a revision beside a step that was taken: %d, %v", n, err)
 	}

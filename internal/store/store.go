@@ -17,6 +17,9 @@
 // A store that is full refuses whatever would make it larger, and goes on reading and removing. A revocation removes a key, so it is possible
 // even then.
 //
+// Every change writes, in its own transaction, who made it (audit.go); Sequence gives such entries their places in a log that nobody changes
+// unseen (package audit).
+//
 // An embedded etcd that cannot write to its disk any more ends the process, after it logged why: nobody knows what a disk kept whose fsync
 // failed, so going on would acknowledge what may be gone.
 package store
@@ -38,6 +41,8 @@ type Store struct {
 	client  *clientv3.Client
 	etcd    *embed.Etcd  // nil: somebody else runs it
 	release func() error // gives the directory back
+	name    string       // of this opening, among those that record
+	debts   debts
 
 	ctx     context.Context // ends with Close
 	cancel  context.CancelFunc
@@ -54,7 +59,7 @@ func Open(ctx context.Context, o Options) (*Store, error) {
 	if o.Log == nil {
 		o.Log = slog.New(slog.DiscardHandler)
 	}
-	s := &Store{}
+	s := &Store{name: newMark()}
 	s.ctx, s.cancel = context.WithCancel(context.Background())
 	start := s.embed
 	if len(o.Endpoints) > 0 {

@@ -8,6 +8,8 @@ import (
 	"time"
 
 	clientv3 "go.etcd.io/etcd/client/v3"
+
+	"ropeway/internal/audit"
 )
 
 // A Token makes whoever shows it a member, once.
@@ -93,10 +95,14 @@ func (s *Store) putToken(ctx context.Context, r *tokenRecord, lease clientv3.OpO
 	if err != nil {
 		return false, err
 	}
+	entry, err := recorded(ctx, r.Mark, promised(r))
+	if err != nil {
+		return false, err
+	}
 	key, byID := tokenKey(r.Hash), tokenIDsAt+r.ID
 	fresh := []clientv3.Cmp{clientv3.Compare(clientv3.Version(key), "=", 0), clientv3.Compare(clientv3.Version(byID), "=", 0)}
 	got, err := s.client.Txn(ctx).If(append(fresh, now.same()...)...).
-		Then(clientv3.OpPut(key, value, lease), clientv3.OpPut(byID, hex.EncodeToString(r.Hash[:]), lease)).
+		Then(entry, clientv3.OpPut(key, value, lease), clientv3.OpPut(byID, hex.EncodeToString(r.Hash[:]), lease)).
 		Else(clientv3.OpGet(key), clientv3.OpGet(byID)).Commit()
 	if err != nil || got.Succeeded {
 		return err == nil, err
@@ -167,9 +173,8 @@ func (s *Store) RevokeToken(ctx context.Context, id string) error {
 				return false, ErrNotFound
 			}
 			tried = true
-			done, err := s.client.Txn(ctx).If(unchanged(got.Kvs[0])).
-				Then(clientv3.OpDelete(tokensAt+string(got.Kvs[0].Value)), clientv3.OpDelete(tokenIDsAt+id)).Commit()
-			return err == nil && done.Succeeded, err
+			return s.remove(ctx, []clientv3.Cmp{unchanged(got.Kvs[0])}, audit.Entry{What: "token.revoke", Object: "token/" + id, Outcome: audit.Done},
+				clientv3.OpDelete(tokensAt+string(got.Kvs[0].Value)), clientv3.OpDelete(tokenIDsAt+id))
 		})
 	})
 }

@@ -13,6 +13,7 @@ import (
 	"golang.org/x/sync/errgroup"
 
 	"ropeway/internal/authority"
+	"ropeway/internal/sink"
 	"ropeway/internal/store"
 )
 
@@ -33,6 +34,9 @@ type Options struct {
 	PeerURL    string                           // where other controllers reach its embedded store; "": nowhere, so none can join
 	Bundle     func() (authority.Bundle, error) // the authority as another controller or a backup gets it
 	Recipients []age.Recipient                  // who can read backups
+
+	Sinks     []sink.Sink // where the audit log goes as well
+	Bookmarks string      // a directory that is there, for how far each came
 }
 
 // A Controller serves one store. Make it with New.
@@ -43,6 +47,7 @@ type Controller struct {
 	outbox *outbox
 	roster *store.Roster // from Run on
 	lines  *lines        // from Run on
+	book   *book
 
 	addresses addressBook
 	elsewhere overview // gateways that are connected to other controllers
@@ -70,6 +75,7 @@ func New(opts Options) *Controller {
 		opts: opts, log: opts.Log, started: opts.Now(), desk: newDesk(opts.Fabric, opts.Store), outbox: newOutbox(), reported: map[string]report{}, meters: meters{all: map[string]*meter{}},
 		pulse: newPulse(),
 		sent:  map[string]uint64{}, refused: map[string]uint64{}, rolling: newRolling(opts.Waves),
+		book: &book{store: opts.Store, blotter: newBlotter(), log: opts.Log, now: opts.Now},
 	}
 	c.desk.ready = c.prepare
 	c.outbox.changed = c.pulse.beat
@@ -78,6 +84,9 @@ func New(opts Options) *Controller {
 
 // Run serves until ctx ends. Gateways go on without it.
 func (c *Controller) Run(ctx context.Context) error {
+	if err := c.openBook(); err != nil {
+		return err
+	}
 	group, ctx := errgroup.WithContext(ctx)
 	lines, err := newLines(ctx, c)
 	if err != nil {
@@ -96,6 +105,12 @@ func (c *Controller) Run(ctx context.Context) error {
 	group.Go(func() error { return c.share(ctx) })
 	group.Go(func() error { return c.keepHouse(ctx) })
 	group.Go(func() error { return c.guard(ctx) })
+	group.Go(func() error { return c.book.keepLog(ctx) })
+	group.Go(func() error { return c.book.keepBlotter(ctx) })
+	for _, s := range c.opts.Sinks {
+		f := &forwarder{book: c.book, sink: s, dir: c.opts.Bookmarks}
+		group.Go(func() error { return f.run(ctx) })
+	}
 	return group.Wait()
 }
 

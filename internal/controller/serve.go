@@ -67,7 +67,7 @@ func (c *Controller) nameOf(state tls.ConnectionState) string {
 // handler is every service behind the one door where it is asked who comes and whether they may.
 func (c *Controller) handler() http.Handler {
 	mux := http.NewServeMux()
-	limit := connect.WithHandlerOptions(connect.WithReadMaxBytes(mostMessage), connect.WithInterceptors(c.addresses.tell()))
+	limit := connect.WithHandlerOptions(connect.WithReadMaxBytes(mostMessage), connect.WithInterceptors(witness{c.book}, c.addresses.tell()))
 	mux.Handle(ropewayv1connect.NewEnrollmentServiceHandler(enrollmentService{c}, limit))
 	path, gateways := ropewayv1connect.NewGatewayServiceHandler(gatewayService{c}, limit)
 	mux.Handle(path, c.takeover(gateways))
@@ -76,6 +76,7 @@ func (c *Controller) handler() http.Handler {
 	mux.Handle(ropewayv1connect.NewClusterServiceHandler(clusterService{c, &sync.Mutex{}}, limit))
 	mux.Handle(ropewayv1connect.NewMemberServiceHandler(memberService{c}, limit))
 	mux.Handle(ropewayv1connect.NewRolloutServiceHandler(rolloutService{c}, limit))
+	mux.Handle(ropewayv1connect.NewAuditServiceHandler(auditService{c}, limit))
 	return c.door(mux)
 }
 
@@ -90,6 +91,7 @@ func (c *Controller) door(next http.Handler) http.Handler {
 		who, err := c.whoCalls(r)
 		end, tooMuch := c.count(r, who)
 		if tooMuch != nil {
+			c.book.denied(r, who.Identity, tooMuch)
 			_ = refuse.Write(w, r, tooMuch)
 			return
 		}
@@ -102,10 +104,12 @@ func (c *Controller) door(next http.Handler) http.Handler {
 		}
 		if err != nil {
 			c.log.Warn("refused", "path", r.URL.Path, "identity", who.String(), "from", r.RemoteAddr, "error", err)
+			c.book.denied(r, who.Identity, err)
 			_ = refuse.Write(w, r, connect.NewError(connect.CodePermissionDenied, errDenied))
 			return
 		}
-		c.bounded(w, r.WithContext(context.WithValue(r.Context(), callerKey{}, who)), who, next)
+		ctx := store.By(r.Context(), who.String(), address(r.RemoteAddr))
+		c.bounded(w, r.WithContext(context.WithValue(ctx, callerKey{}, who)), who, next)
 	})
 }
 

@@ -45,6 +45,11 @@ var calls = map[string][]Role{
 	api.ClusterServiceBackupProcedure:           admins,
 	api.MemberServiceListMembersProcedure:       admins,
 	api.MemberServiceRevokeMemberProcedure:      admins,
+
+	api.AuditServiceListEntriesProcedure:   admins,
+	api.AuditServiceReadLogProcedure:       admins,
+	api.AuditServiceTrimLogProcedure:       admins,
+	api.AuditServiceGetCheckpointProcedure: readers, // who keeps checkpoints elsewhere needs to see nothing else
 }
 
 // bounded is every procedure that somebody may call who is bound to places, if his role may: what it answers and changes is then bound to them, too.

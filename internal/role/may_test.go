@@ -19,7 +19,9 @@ func may(service, method string, r Role) bool {
 		return r == Gateway || r == Viewer || r == Operator || r == Admin
 	case service == "GatewayService":
 		return r == Gateway
-	case service == "AccessService" || service == "MemberService":
+	case service == "AuditService" && method == "GetCheckpoint":
+		return r == Viewer || r == Operator || r == Admin
+	case service == "AccessService" || service == "AuditService" || service == "MemberService":
 		return r == Admin
 	case service == "ClusterService" && method == "Join":
 		return true

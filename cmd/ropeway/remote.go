@@ -21,6 +21,7 @@ type remote struct {
 	members  ropewayv1connect.MemberServiceClient
 	cluster  ropewayv1connect.ClusterServiceClient
 	rollouts ropewayv1connect.RolloutServiceClient
+	audit    ropewayv1connect.AuditServiceClient
 }
 
 func connectTo(cmd *cobra.Command) (*remote, error) {
@@ -40,6 +41,7 @@ func connectTo(cmd *cobra.Command) (*remote, error) {
 		members:  ropewayv1connect.NewMemberServiceClient(client, server),
 		cluster:  ropewayv1connect.NewClusterServiceClient(client, server),
 		rollouts: ropewayv1connect.NewRolloutServiceClient(client, server),
+		audit:    ropewayv1connect.NewAuditServiceClient(client, server),
 	}, nil
 }
 

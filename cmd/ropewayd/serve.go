@@ -30,6 +30,7 @@ type serving struct {
 	controller, url                 string
 	recipients                      []string
 	cluster                         clustering
+	audit                           auditing
 	in                              io.Reader
 	waves                           controller.Waves
 }
@@ -58,6 +59,7 @@ token create --controller NAME". --initial-cluster makes several at once, and --
 	flags.DurationVar(&s.waves.Timeout, "rollout-timeout", 3*time.Minute, "how long a wave waits for a gateway that was given the new revision")
 	flags.StringVar(&s.logFormat, "log-format", string(logs.Text), "format of the log: text or json")
 	s.cluster.flags(flags)
+	s.audit.flags(flags)
 	_ = cmd.MarkFlagDirname("data")
 	cmd.RunE = func(cmd *cobra.Command, _ []string) error {
 		if s.data == "" || !fabric.ValidName(s.fabric) || !fabric.ValidName(s.controller) {
@@ -84,9 +86,15 @@ func (s *serving) run(ctx context.Context, out, errOut io.Writer) (err error) {
 	if opts.Recipients, err = recipients(s.recipients); err != nil {
 		return err
 	}
-	if err := files.SecretDir(s.data); err != nil {
+	var reopen func()
+	if opts.Sinks, reopen, err = s.audit.sinks(); err != nil {
+		return err
+	}
+	opts.Bookmarks = s.path("audit")
+	if err := errors.Join(files.SecretDir(s.data), files.SecretDir(opts.Bookmarks)); err != nil {
 		return problem("RW7103", err.Error(), "check its owner, mode and file system")
 	}
+	defer onHangup(ctx, reopen)()
 	h, err := s.open(ctx, opts.URL, log)
 	if err != nil {
 		return err

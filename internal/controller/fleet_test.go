@@ -226,7 +226,7 @@ func (f *fleet) apply(file []byte) accepted {
 	client := f.client("operator/ann", "h2")
 	defer client.CloseIdleConnections()
 	people := ropewayv1connect.NewFabricServiceClient(client, "https://"+f.address)
-	done, err := people.Apply(f.tb.Context(), &ropewayv1.ApplyRequest{File: file, Base: f.revision})
+	done, err := people.Apply(f.tb.Context(), &ropewayv1.ApplyRequest{File: file, Base: f.revision, AtOnce: true}) // how fast it reaches everybody is what is measured
 	if err != nil {
 		f.tb.Fatal(err)
 	}

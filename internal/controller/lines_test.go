@@ -67,11 +67,9 @@ func TestWatching(t *testing.T) {
 			if got := next(); got != number {
 				t.Errorf("the first has epoch %d, want %d", got, number)
 			}
-			h.lines.mu.Lock()
-			if lines := len(h.lines.all); lines == 1 != way.lean {
+			if lines := h.lines.count(); lines == 1 != way.lean {
 				t.Errorf("there are %d lines", lines)
 			}
-			h.lines.mu.Unlock()
 			if !h.outbox.connected("gw1") {
 				t.Error("it is not connected")
 			}
@@ -89,9 +87,14 @@ func TestWatching(t *testing.T) {
 			eventually(t, "it is no longer connected", func() bool { return !h.outbox.connected("gw1") })
 		})
 	}
-	if n := len(h.lines.all); n != 0 {
-		t.Errorf("%d lines are left", n)
-	}
+	eventually(t, "no line is left", func() bool { return h.lines.count() == 0 })
+}
+
+// count returns how many there are.
+func (ls *lines) count() int {
+	ls.mu.Lock()
+	defer ls.mu.Unlock()
+	return len(ls.all)
 }
 
 // TestRevocation: one who is revoked while he watches is cut off at once, in every way, and hears why.
@@ -147,9 +150,7 @@ func TestOddRequests(t *testing.T) {
 		}
 	}
 	eventually(t, "no line is left", func() bool {
-		h.lines.mu.Lock()
-		defer h.lines.mu.Unlock()
-		return len(h.lines.all) == 0
+		return h.lines.count() == 0
 	})
 }
 

@@ -43,9 +43,10 @@ const deadline = 10 * time.Second
 type socket struct {
 	fd     int
 	r      *bufio.Reader
-	stock  bool   // it does not know our own operations
-	broken bool   // the conversation was cut short
-	begun  uint64 // the count of a change of which nothing else was sent yet; 0: there is none
+	stock  bool          // it does not know our own operations
+	broken bool          // the conversation was cut short
+	limits time.Duration // how long a call waits
+	begun  uint64        // the count of a change of which nothing else was sent yet; 0: there is none
 	path   string
 }
 
@@ -59,6 +60,7 @@ func (s *socket) dial(ctx context.Context) (err error) {
 	if err := ctx.Err(); err != nil {
 		return err
 	}
+	s.limits = 0
 	if s.fd, err = unix.Socket(unix.AF_UNIX, unix.SOCK_STREAM|unix.SOCK_CLOEXEC, 0); err != nil {
 		return fmt.Errorf("open a socket: %w", err)
 	}
@@ -79,6 +81,10 @@ func (s *socket) limit(ctx context.Context) error {
 	if until, ok := ctx.Deadline(); ok {
 		limit = max(min(limit, time.Until(until)), time.Millisecond) // 0 would mean for ever
 	}
+	if limit == s.limits {
+		return nil
+	}
+	s.limits = limit
 	wait := unix.NsecToTimeval(limit.Nanoseconds())
 	return errors.Join(
 		unix.SetsockoptTimeval(s.fd, unix.SOL_SOCKET, unix.SO_RCVTIMEO, &wait),

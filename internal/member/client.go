@@ -18,7 +18,7 @@ func (m *Member) HTTP(server string) (*http.Client, error) {
 		return nil, err
 	}
 	// Without its issuer's, which the controller has, and would keep for as long as each connection lasts.
-	certificate := &tls.Certificate{Certificate: m.Chain[:1], PrivateKey: signer}
+	certificate := &tls.Certificate{Certificate: m.Chain[:min(1, len(m.Chain))], PrivateKey: signer}
 	return m.client(server, func() (*tls.Certificate, error) { return certificate, nil })
 }
 

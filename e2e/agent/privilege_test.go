@@ -237,16 +237,28 @@ func systemCalls(t *testing.T, filter []string) map[string]bool {
 	return allowed
 }
 
-// TestTheUnitIsValid: systemd takes it, and calls it well enclosed.
-func TestTheUnitIsValid(t *testing.T) {
+// TestTheUnitsAreValid: systemd takes the agent's and the controller's, and calls them well enclosed.
+func TestTheUnitsAreValid(t *testing.T) {
 	if _, err := exec.LookPath("systemd-analyze"); err != nil {
 		t.Skip("needs systemd-analyze")
 	}
+	units, err := filepath.Glob(filepath.Join(filepath.Dir(unit), "*.service"))
+	must(t, err)
+	if len(units) != 2 {
+		t.Errorf("there are %d units", len(units))
+	}
+	for _, u := range units {
+		t.Run(filepath.Base(u), func(t *testing.T) { valid(t, u) })
+	}
+}
+
+func valid(t *testing.T, unit string) {
 	// The unit names an installed binary: a copy names the one that was built.
 	data, err := os.ReadFile(unit)
 	must(t, err)
 	copied := filepath.Join(t.TempDir(), filepath.Base(unit))
-	must(t, os.WriteFile(copied, []byte(strings.ReplaceAll(string(data), "/usr/local/bin/ropeway-gateway", program)), 0o644))
+	installed := "/usr/local/bin/" + strings.TrimSuffix(filepath.Base(unit), ".service")
+	must(t, os.WriteFile(copied, []byte(strings.ReplaceAll(string(data), installed, program)), 0o644))
 	if out, err := exec.Command("systemd-analyze", "verify", copied).CombinedOutput(); err != nil || len(out) > 0 {
 		t.Errorf("systemd-analyze verify: %v: %s", err, out)
 	}

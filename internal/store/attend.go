@@ -14,13 +14,7 @@ func (s *Store) attend(ctx context.Context, prefix string, pause time.Duration, 
 		return
 	}
 	defer s.working.Done()
-	ctx, cancel := context.WithCancel(ctx)
-	defer cancel()
-	defer context.AfterFunc(s.ctx, cancel)()
-	for ctx.Err() == nil {
-		s.attendOnce(ctx, prefix, pause, look)
-		rest(ctx)
-	}
+	s.repeat(ctx, func(ctx context.Context) { s.attendOnce(ctx, prefix, pause, look) })
 }
 
 // attendOnce looks until the watch breaks.

@@ -42,21 +42,10 @@ func (s *Store) NewRoster(ctx context.Context, left func(identity string)) *Rost
 	if left == nil {
 		r.left = func(string) {}
 	}
-	if !s.begin() {
-		return r
-	}
-	ctx, cancel := context.WithCancel(ctx)
-	stop := context.AfterFunc(s.ctx, cancel)
-	go func() {
-		defer s.working.Done()
-		defer cancel()
-		defer stop()
-		for ctx.Err() == nil {
-			r.follow(ctx)
-			r.lose()
-			rest(ctx)
-		}
-	}()
+	s.background(ctx, func(ctx context.Context) {
+		r.follow(ctx)
+		r.lose()
+	}, func() {})
 	return r
 }
 

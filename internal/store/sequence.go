@@ -289,22 +289,7 @@ func (s *Store) sweep(ctx context.Context, first int64) error {
 // when ctx ends or the store is closed.
 func (s *Store) WatchAudit(ctx context.Context) <-chan struct{} {
 	out := make(chan struct{}, 1)
-	if !s.begin() {
-		close(out)
-		return out
-	}
-	ctx, cancel := context.WithCancel(ctx)
-	stop := context.AfterFunc(s.ctx, cancel)
-	go func() {
-		defer s.working.Done()
-		defer close(out)
-		defer cancel()
-		defer stop()
-		for ctx.Err() == nil {
-			s.stir(ctx, out)
-			rest(ctx)
-		}
-	}()
+	s.background(ctx, func(ctx context.Context) { s.stir(ctx, out) }, func() { close(out) })
 	return out
 }
 

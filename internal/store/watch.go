@@ -28,23 +28,32 @@ type figure struct {
 
 func (s *Store) watch(ctx context.Context, from uint64, f figure) <-chan uint64 {
 	out := make(chan uint64, 1)
+	s.background(ctx, func(ctx context.Context) { from = s.follow(ctx, f, from, out) }, func() { close(out) })
+	return out
+}
+
+// background repeats a watch in a goroutine, which Close waits for, and calls ended after the last one.
+func (s *Store) background(ctx context.Context, watch func(context.Context), ended func()) {
 	if !s.begin() {
-		close(out)
-		return out
+		ended()
+		return
 	}
-	ctx, cancel := context.WithCancel(ctx)
-	stop := context.AfterFunc(s.ctx, cancel)
 	go func() {
 		defer s.working.Done()
-		defer close(out)
-		defer cancel()
-		defer stop()
-		for ctx.Err() == nil {
-			from = s.follow(ctx, f, from, out)
-			rest(ctx)
-		}
+		defer ended()
+		s.repeat(ctx, watch)
 	}()
-	return out
+}
+
+// repeat calls a watch, which returns when it breaks, again and again with a rest between, until ctx ends or the store is closed.
+func (s *Store) repeat(ctx context.Context, watch func(context.Context)) {
+	ctx, cancel := context.WithCancel(ctx)
+	defer cancel()
+	defer context.AfterFunc(s.ctx, cancel)()
+	for ctx.Err() == nil {
+		watch(ctx)
+		rest(ctx)
+	}
 }
 
 // follow reads and sends the figure, then sends what events tell, until the watch breaks. It returns the last number that it sent.

@@ -14,6 +14,7 @@ import (
 
 	"ropeway/internal/diag"
 	"ropeway/internal/fabric"
+	"ropeway/internal/failpoint"
 	"ropeway/internal/files"
 	"ropeway/internal/identity"
 	"ropeway/internal/key"
@@ -141,7 +142,7 @@ func (s *source) keep(data []byte) error {
 	if err := files.Replace(s.kept, data, 0o600); err != nil {
 		return fmt.Errorf("%w: %w", s.refuse(codePlanNotKept, "cannot be kept in the state directory", "check its file system: is it full, or read-only?"), err)
 	}
-	failpoint(keepStep)
+	failpoint.After(keepStep)
 	return nil
 }
 

@@ -8,6 +8,7 @@ import (
 	"sync"
 
 	"ropeway/internal/diag"
+	"ropeway/internal/failpoint"
 	"ropeway/internal/firewall"
 	"ropeway/internal/identity"
 	"ropeway/internal/key"
@@ -122,13 +123,13 @@ func (m *machine) apply(ctx context.Context, want *plan.Gateway, settled bool) *
 				return out
 			}
 		}
-		failpoint(s.name)
+		failpoint.After(s.name)
 	}
 	if certain {
 		if err := m.compare(ctx, want, out.errs); err != nil {
 			out.errs[compareStep] = err
 		}
-		failpoint(compareStep)
+		failpoint.After(compareStep)
 	}
 	return out
 }

@@ -25,6 +25,7 @@ import (
 	ropewayv1 "ropeway/api/ropeway/v1"
 	"ropeway/api/ropeway/v1/ropewayv1connect"
 	"ropeway/internal/diag"
+	"ropeway/internal/failpoint"
 	"ropeway/internal/files"
 	"ropeway/internal/grant"
 	"ropeway/internal/member"
@@ -244,7 +245,7 @@ func (c *Courier) take(ctx context.Context, signed *ropewayv1.SignedGrant) error
 	if err := files.Replace(c.statePath(grantName), next.data, 0o600); err != nil {
 		return fmt.Errorf("keep the grant: %w", err)
 	}
-	failpoint("grant")
+	failpoint.After("grant")
 	return c.deliver(next)
 }
 
@@ -275,7 +276,7 @@ func (c *Courier) deliver(f *followed) error {
 	if err := files.Replace(PlanFile(c.opts.State), f.plan, 0o600); err != nil {
 		return fmt.Errorf("hand the plan over: %w", err)
 	}
-	failpoint("plan")
+	failpoint.After("plan")
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	c.held.Epoch, c.kept, c.revision = max(c.held.Epoch, f.epoch), f.epoch, f.revision

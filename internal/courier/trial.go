@@ -12,6 +12,7 @@ import (
 	"google.golang.org/protobuf/proto"
 
 	ropewayv1 "ropeway/api/ropeway/v1"
+	"ropeway/internal/failpoint"
 	"ropeway/internal/files"
 	"ropeway/internal/grant"
 )
@@ -143,7 +144,7 @@ func (c *Courier) begin(next *followed, reached []string) error {
 	if err := c.saveTrial(t); err != nil {
 		return fmt.Errorf("note that a plan is on trial: %w", err)
 	}
-	failpoint("trial")
+	failpoint.After("trial")
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	c.trial, c.heard = t, time.Now()
@@ -189,7 +190,7 @@ func (c *Courier) goBack() error {
 	if err := c.saveTrial(&t); err != nil {
 		return fmt.Errorf("note that the gateway goes back: %w", err)
 	}
-	failpoint("back")
+	failpoint.After("back")
 	c.mu.Lock()
 	c.trial, c.held.Epoch, c.applied = &t, t.Floor, 0
 	c.mu.Unlock()
@@ -205,6 +206,6 @@ func (c *Courier) restore(confirmed *followed) error {
 	if err := files.Replace(c.statePath(grantName), confirmed.data, 0o600); err != nil {
 		return fmt.Errorf("go back: %w", err)
 	}
-	failpoint("restored")
+	failpoint.After("restored")
 	return c.deliver(confirmed)
 }

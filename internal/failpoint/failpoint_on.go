@@ -1,6 +1,6 @@
 //go:build failpoint
 
-package courier
+package failpoint
 
 import (
 	"os"
@@ -8,8 +8,8 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// failpoint kills this process after the step that ROPEWAY_FAILPOINT names, as a power cut would: no deferred call runs.
-func failpoint(step string) {
+// After kills this process after the step that ROPEWAY_FAILPOINT names, as a power cut would: no deferred call runs.
+func After(step string) {
 	if os.Getenv("ROPEWAY_FAILPOINT") == step {
 		_ = unix.Kill(unix.Getpid(), unix.SIGKILL)
 		select {} // the signal is on its way

@@ -10,7 +10,6 @@ import (
 	"strings"
 	"sync"
 
-	"connectrpc.com/connect"
 	"google.golang.org/protobuf/types/known/timestamppb"
 
 	ropewayv1 "ropeway/api/ropeway/v1"
@@ -42,40 +41,43 @@ type clusterService struct {
 // Join implements ropewayv1connect.ClusterServiceHandler. Everything is checked, and the cluster has made room, before the token is used up: one
 // that was made for nothing may come again with it.
 func (s clusterService) Join(ctx context.Context, req *ropewayv1.JoinRequest) (*ropewayv1.JoinResponse, error) {
-	t, err := token.Parse(req.Token)
+	t, fingerprint, err := shown(req.Token, req.Csr)
 	if err != nil {
-		return nil, connect.NewError(connect.CodePermissionDenied, errToken)
-	}
-	fingerprint, err := fingerprintOf(req.Csr)
-	if err != nil {
-		return nil, connect.NewError(connect.CodeInvalidArgument, err)
+		return nil, err
 	}
 	id := role.Identity{Role: role.Controller, Name: req.Name}
 	s.joining.Lock()
 	defer s.joining.Unlock()
-	kept, err := s.tokenOf(ctx, t, id)
-	newcomer := store.Controller{Name: id.Name, URL: req.Url, At: s.opts.Now()}
-	if err == nil {
-		err = s.mayJoin(req, newcomer)
-	}
-	if err == nil {
-		err = s.vacate(ctx, id, kept.Replace)
-	}
-	var peers []store.Peer
-	if err == nil && req.PeerUrl != "" {
-		newcomer.Peer, peers, err = s.opts.Store.Admit(ctx, req.PeerUrl)
-	}
-	if err == nil {
-		err = s.take(ctx, t, id, fingerprint)
-	}
-	if err == nil {
-		err = s.opts.Store.Announce(ctx, newcomer)
-	}
+	newcomer, peers, err := s.admit(ctx, req, t, id, fingerprint)
 	if err != nil {
 		s.log.Warn("a controller was not admitted", "token", t.ID(), "name", diag.Quote(req.Name), "error", err)
 		return nil, asked(err)
 	}
 	return s.welcome(newcomer, peers, req.PeerUrl)
+}
+
+// admit makes room for a controller, then uses its token up, and announces it. It returns every member of the store's cluster.
+func (s clusterService) admit(ctx context.Context, req *ropewayv1.JoinRequest, t token.Token, id role.Identity, fingerprint [sha256.Size]byte) (newcomer store.Controller, peers []store.Peer, err error) {
+	newcomer = store.Controller{Name: id.Name, URL: req.Url, At: s.opts.Now()}
+	kept, err := s.tokenOf(ctx, t, id)
+	if err != nil {
+		return newcomer, nil, err
+	}
+	if err := s.mayJoin(req, newcomer); err != nil {
+		return newcomer, nil, err
+	}
+	if err := s.vacate(ctx, id, kept.Replace); err != nil {
+		return newcomer, nil, err
+	}
+	if req.PeerUrl != "" {
+		if newcomer.Peer, peers, err = s.opts.Store.Admit(ctx, req.PeerUrl); err != nil {
+			return newcomer, nil, err
+		}
+	}
+	if err := s.take(ctx, t, id, fingerprint); err != nil {
+		return newcomer, nil, err
+	}
+	return newcomer, peers, s.opts.Store.Announce(ctx, newcomer)
 }
 
 // tokenOf returns the token that was shown, if it is one of the identity.

@@ -26,15 +26,22 @@ const certificateLife = 24 * time.Hour
 
 var errToken = errors.New("the token is not one that serves: it was used, has expired, was revoked, or is none of this controller's")
 
+// shown reads what somebody shows who wants to become a member: a token, and a request that tells his key.
+func shown(text string, csr []byte) (t token.Token, fingerprint [sha256.Size]byte, err error) {
+	if t, err = token.Parse(text); err != nil {
+		return t, fingerprint, connect.NewError(connect.CodePermissionDenied, errToken)
+	}
+	if fingerprint, err = fingerprintOf(csr); err != nil {
+		return t, fingerprint, connect.NewError(connect.CodeInvalidArgument, err)
+	}
+	return t, fingerprint, nil
+}
+
 // Enroll implements ropewayv1connect.EnrollmentServiceHandler. Everything is checked before the token is used up.
 func (s enrollmentService) Enroll(ctx context.Context, req *ropewayv1.EnrollRequest) (*ropewayv1.EnrollResponse, error) {
-	t, err := token.Parse(req.Token)
+	t, fingerprint, err := shown(req.Token, req.Csr)
 	if err != nil {
-		return nil, connect.NewError(connect.CodePermissionDenied, errToken)
-	}
-	fingerprint, err := fingerprintOf(req.Csr)
-	if err != nil {
-		return nil, connect.NewError(connect.CodeInvalidArgument, err)
+		return nil, err
 	}
 	keys, err := publicKeys(req.PublicKeys)
 	if err != nil {

@@ -14,7 +14,8 @@ import (
 // A pacer has the process of a device run on as many CPUs as it can use, and no more. A packet goes through four goroutines. On one CPU they take
 // turns, each with what the one before left in its cache; on two, each hands over by waking a thread, and where the other CPU has work of its own,
 // that costs more than it gives: on a machine of two CPUs that carry both ends of a tunnel and the programs at them, 1.8 Gbit/s instead of 2.5. A
-// device that fills its CPU on a machine with others idle is given one more, four times a second.
+// device that fills its CPU on a machine with others idle is given one more, four times a second. What the machine does is asked only of one that fills
+// it: /proc/stat takes long to read where there are many CPUs and interrupts.
 type pacer struct {
 	most int // CPUs that this process may use at all
 	now  int
@@ -23,8 +24,9 @@ type pacer struct {
 
 // A usage is CPU time: what this process has used, and what the machine has, both in seconds since some moment.
 type usage struct {
-	at        time.Time
-	own, busy float64
+	at   time.Time
+	own  float64
+	busy float64 // 0: not asked
 }
 
 func newPacer() *pacer {
@@ -42,8 +44,17 @@ func (p *pacer) look() {
 	}
 	seconds := u.at.Sub(p.last.at).Seconds()
 	own := (u.own - p.last.own) / seconds
-	others := (u.busy-p.last.busy)/seconds - own
+	if p.now > 1 || own > full {
+		if u.busy, err = busy(); err != nil {
+			return
+		}
+	}
+	was := p.last
 	p.last = u
+	if u.busy == 0 || was.busy == 0 {
+		return
+	}
+	others := (u.busy-was.busy)/seconds - own
 	if n := cpus(p.now, p.most, own, others); n != p.now {
 		p.now = n
 		runtime.GOMAXPROCS(n)
@@ -68,7 +79,7 @@ func cpus(n, most int, own, others float64) int {
 // ticksPerSecond is the unit of /proc/stat: USER_HZ, 100 on everything that Go runs on (proc_stat(5)).
 const ticksPerSecond = 100
 
-// used reads the CPU time that was used so far.
+// used reads the CPU time that this process used so far.
 func used() (usage, error) {
 	u := usage{at: time.Now()}
 	var own unix.Rusage
@@ -76,14 +87,18 @@ func used() (usage, error) {
 		return u, fmt.Errorf("read the CPU time of this process: %w", err)
 	}
 	u.own = float64(own.Utime.Nano()+own.Stime.Nano()) / 1e9
+	return u, nil
+}
+
+// busy reads the CPU time that the machine used so far, in seconds.
+func busy() (float64, error) {
 	text, err := os.ReadFile("/proc/stat")
 	if err != nil {
-		return u, err
+		return 0, err
 	}
 	line, _, _ := strings.Cut(string(text), "\n")
 	ticks, err := busyTicks(line)
-	u.busy = float64(ticks) / ticksPerSecond
-	return u, err
+	return float64(ticks) / ticksPerSecond, err
 }
 
 // busyTicks reads the line "cpu user nice system idle iowait irq softirq steal guest guest_nice": all but idle, iowait, and the two that are part

@@ -41,7 +41,9 @@ func TestBusyTicks(t *testing.T) {
 			t.Errorf("%q was read", line)
 		}
 	}
-	if u, err := used(); err != nil || u.own <= 0 || u.busy < u.own-0.1 {
-		t.Errorf("this machine: %+v, %v", u, err)
+	u, err := used()
+	all, other := busy()
+	if err != nil || other != nil || u.own <= 0 || all < u.own-0.1 {
+		t.Errorf("this machine: %+v, %g, %v, %v", u, all, err, other)
 	}
 }

@@ -3,11 +3,13 @@ package main
 import (
 	"errors"
 	"net/http"
+	"strings"
 
 	"connectrpc.com/connect"
 	"github.com/spf13/cobra"
 
 	"ropeway/api/ropeway/v1/ropewayv1connect"
+	"ropeway/internal/diag"
 	"ropeway/internal/member"
 )
 
@@ -67,5 +69,19 @@ func (r *remote) explain(err error) error {
 	case connect.CodePermissionDenied, connect.CodeUnauthenticated:
 		return problem("RW7008", "controller "+r.server, answer.Message(), "an administrator can make a token for another role: ropeway token create")
 	}
-	return problem("RW7009", "controller "+r.server, answer.Message(), "nothing was changed")
+	return r.refused(answer.Message())
+}
+
+// refused is what a controller found wrong, a line for each thing: of a file it says all at once.
+func (r *remote) refused(message string) error {
+	var list diag.List
+	for line := range strings.SplitSeq(message, "\n") {
+		list = append(list, problem("RW7009", "controller "+r.server, line, ""))
+	}
+	last := len(list) - 1
+	list[last].Hint = "nothing was changed"
+	if last == 0 {
+		return list[0]
+	}
+	return list
 }

@@ -68,6 +68,11 @@ func TestChangingTheFabric(t *testing.T) {
 	w.says(1, args("apply", saved), "RW7001", "revision 2 by operator/ada (apply)", "west grows", "2 gateways changed: gw1, gw2")
 	w.says(0, args("get", "revisions", "2"), "operator/ada")
 
+	// What is wrong with a file is said a line each.
+	wrong := w.path("wrong.yaml")
+	must(t, os.WriteFile(wrong, []byte(strings.NewReplacer("10.2.0.0/24", "10.1.0.0/24", "name: gw1", "name: GW1").Replace(shopText(pings))), 0o600))
+	w.says(1, args("apply", wrong, "--auto-approve"), "RW1203 region ", "\nRW7009 controller ", "RW1101 gateway ")
+
 	// A saved plan that somebody changed is none.
 	text, err := os.ReadFile(saved)
 	must(t, err)
@@ -195,21 +200,28 @@ func (w *world) members() (list []memberLine) {
 	return list
 }
 
+// dump is what wg says of the devices of a gateway.
+func (g *gateway) dump() string {
+	g.w.t.Helper()
+	dump := exec.Command("unshare", "-m", "sh", "-c", `mount --bind "$0" /run && exec wg show all dump`, g.path("run"))
+	var out []byte
+	var err error
+	nstest.In(g.w.t, g.ns, func() { out, err = dump.CombinedOutput() })
+	if err != nil {
+		g.w.t.Fatalf("wg show all dump: %v\n%s", err, out)
+	}
+	return string(out)
+}
+
 // imports makes a fabric file of what wg says of the devices that run: the places and what lies behind them come back, and no private key does.
 func (w *world) imports() {
 	w.t.Helper()
 	argv := args("import", "--name", "again")
 	var secrets []string
 	for _, g := range w.gateways {
-		dump := exec.Command("unshare", "-m", "sh", "-c", `mount --bind "$0" /run && exec wg show all dump`, g.path("run"))
-		var out []byte
-		var err error
-		nstest.In(w.t, g.ns, func() { out, err = dump.CombinedOutput() })
-		if err != nil {
-			w.t.Fatalf("wg show all dump: %v\n%s", err, out)
-		}
-		secrets = append(secrets, strings.Split(string(out), "\t")[1])
-		must(w.t, os.WriteFile(g.path("dump"), out, 0o600))
+		out := g.dump()
+		secrets = append(secrets, strings.Split(out, "\t")[1])
+		must(w.t, os.WriteFile(g.path("dump"), []byte(out), 0o600))
 		argv = append(argv, g.name()+"="+g.path("dump"))
 	}
 	text := w.says(0, argv, "name: gw1", "10.1.0.0/24", `endpoint: "192.0.2.1"`, "name: gw2", "10.2.0.0/24", `endpoint: "192.0.2.2"`)

@@ -18,7 +18,7 @@ func (c *Courier) hello() *ropewayv1.WatchRequest {
 		return req
 	}
 	c.show = false
-	data, err := files.Read(filepath.Join(c.opts.State, grantName), grant.MaxSize+1024)
+	data, err := files.Read(filepath.Join(c.opts.State, grantName), grant.MaxSigned)
 	held := &ropewayv1.SignedGrant{}
 	if err == nil {
 		err = proto.Unmarshal(data, held)

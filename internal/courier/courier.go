@@ -231,6 +231,7 @@ func (c *Courier) take(ctx context.Context, signed *ropewayv1.SignedGrant) error
 	c.mu.Lock()
 	held := c.held
 	c.mu.Unlock()
+	held.Now = time.Now()
 	next, err := open(held, signed)
 	if err != nil {
 		return err

@@ -8,6 +8,9 @@ import (
 	"net/netip"
 	"os"
 	"testing"
+	"time"
+
+	"google.golang.org/protobuf/proto"
 
 	ropewayv1 "ropeway/api/ropeway/v1"
 	"ropeway/internal/grant"
@@ -107,6 +110,36 @@ func TestWhatIsFollowed(t *testing.T) {
 	}
 	if err := c.take(t.Context(), signed(t, key, 6, second)); err != nil || !bytes.Equal(c.plan(t), second) {
 		t.Errorf("the next good one: %v", err)
+	}
+}
+
+// A grant that lapsed is not taken; one that was taken in time outlives that, and a restart.
+func TestALapsedGrant(t *testing.T) {
+	c, key := newCourier(t)
+	lapsing := func(epoch uint64, in time.Duration, port uint16) *ropewayv1.SignedGrant {
+		s, err := grant.Sign(key, &ropewayv1.Grant{Fabric: "shop", Gateway: "gw1", Epoch: epoch, Plan: document(t, "gw1", port), Until: uint64(time.Now().Add(in).Unix())})
+		if err != nil {
+			t.Fatal(err)
+		}
+		return s
+	}
+	if err := c.take(t.Context(), lapsing(5, -time.Hour, 51820)); !errors.Is(err, grant.ErrLapsed) || c.plan(t) != nil {
+		t.Fatalf("one that lapsed: %v", err)
+	}
+	if err := c.take(t.Context(), lapsing(6, time.Minute, 51821)); err != nil {
+		t.Fatal(err)
+	}
+	lapsed := lapsing(6, -time.Hour, 51821) // as if that minute were over: what is on disk is not asked again
+	data, err := proto.Marshal(lapsed)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := os.WriteFile(c.statePath(grantName), data, 0o600); err != nil {
+		t.Fatal(err)
+	}
+	again := &Courier{opts: c.opts, log: c.log, held: grant.Verifier{Authority: c.held.Authority, Fabric: "shop", Gateway: "gw1"}}
+	if err := again.remember(); err != nil || again.epoch() != 6 {
+		t.Errorf("after a restart: epoch %d, %v", again.epoch(), err)
 	}
 }
 

@@ -75,7 +75,7 @@ func (c *Courier) saveTrial(t *trial) error {
 
 // loadGrant returns the grant of a file, with the bytes that it was read from; nil where there is none.
 func (c *Courier) loadGrant(name string) (*followed, error) {
-	data, err := files.Read(c.statePath(name), grant.MaxSize+1024)
+	data, err := files.Read(c.statePath(name), grant.MaxSigned)
 	if errors.Is(err, fs.ErrNotExist) {
 		return nil, nil
 	}

@@ -10,13 +10,19 @@ import (
 // proto writes the same today, but does not promise it: "deterministic" is not canonical across versions
 // (https://protobuf.dev/programming-guides/serialization-not-canonical/), and a gateway must open what a newer controller signed.
 func encode(g *ropewayv1.Grant) []byte {
-	b := make([]byte, 0, len(g.GetPlan())+len(g.GetFabric())+len(g.GetGateway())+32) // 32: four tags, three lengths, an epoch
+	b := make([]byte, 0, len(g.GetPlan())+len(g.GetFabric())+len(g.GetGateway())+48) // 48: five tags, three lengths, an epoch, a time
 	b = appendBytes(b, 1, []byte(g.GetFabric()))
 	b = appendBytes(b, 2, []byte(g.GetGateway()))
-	if g.GetEpoch() != 0 {
-		b = protowire.AppendVarint(protowire.AppendTag(b, 3, protowire.VarintType), g.GetEpoch())
+	b = appendNumber(b, 3, g.GetEpoch())
+	b = appendBytes(b, 4, g.GetPlan())
+	return appendNumber(b, 5, g.GetUntil())
+}
+
+func appendNumber(b []byte, number protowire.Number, value uint64) []byte {
+	if value == 0 {
+		return b
 	}
-	return appendBytes(b, 4, g.GetPlan())
+	return protowire.AppendVarint(protowire.AppendTag(b, number, protowire.VarintType), value)
 }
 
 func appendBytes(b []byte, number protowire.Number, value []byte) []byte {

@@ -5,8 +5,12 @@
 // is higher than every one that it followed before, and the bytes are the one encoding of what they say (see encode). So whoever
 // carries grants may withhold one, and can do nothing else: no peer is added, no prefix widened, no old plan brought back.
 //
-// Signer and verifier are apart, and the signer is a crypto.Signer: the key may be with an SSH agent or a KMS, out of a controller's reach.
-// The plan inside is not looked into; plan.Decode does that, and its gateway is to be compared with the grant's.
+// Signer and verifier are apart, and the signer is a crypto.Signer. Where a controller has the key it signs each grant for itself (Sign). Where the key is
+// with an SSH agent or a KMS, out of a controller's reach, one signature is over all grants of an epoch (Tree), and each grant shows that it is one of
+// them. For a gateway the two are alike.
+//
+// A grant may lapse: then it is not taken any more, and whoever took it before keeps it. The plan inside is not looked into; plan.Decode does that, and
+// its gateway is to be compared with the grant's.
 package grant
 
 import (
@@ -15,6 +19,7 @@ import (
 	"crypto/ed25519"
 	"errors"
 	"fmt"
+	"time"
 
 	"google.golang.org/protobuf/proto"
 
@@ -23,8 +28,15 @@ import (
 	"ropeway/internal/fabric"
 )
 
-// MaxSize bounds a grant, in bytes: as much as an agent reads of a plan file (RW4002).
-const MaxSize = 64 << 20
+// Bounds, in bytes.
+const (
+	MaxSize   = 64 << 20 // of a grant: as much as an agent reads of a plan file (RW4002)
+	MaxSigned = MaxSize + maxPath + 1<<10
+	maxPath   = 64 * 32 // of the way through a tree: a hash for each level, and more than there are
+)
+
+// lastUntil is the end of the year 9999, in seconds since 1970.
+const lastUntil = 253402300799
 
 // domain goes before the bytes that are signed, so that a signature of the same key over anything else is none over a grant.
 const domain = "ropeway grant v1\x00"
@@ -35,6 +47,7 @@ var (
 	ErrFormat    = errors.New("it is not a grant as the authority writes it")
 	ErrForeign   = errors.New("it is for somebody else")
 	ErrOld       = errors.New("its epoch is not higher than that of the grant held")
+	ErrLapsed    = errors.New("it has lapsed")
 )
 
 // Sign encodes and signs a grant: the same grant and key give the same bytes. It refuses what Open would.
@@ -51,7 +64,7 @@ func Sign(signer crypto.Signer, g *ropewayv1.Grant) (*ropewayv1.SignedGrant, err
 	if err != nil {
 		return nil, fmt.Errorf("sign a grant for gateway %s: %w", g.GetGateway(), err)
 	}
-	if !verify(public, data, signature) { // a signer far away may hold another key by now
+	if !valid(public, message(data), signature) { // a signer far away may hold another key by now
 		return nil, fmt.Errorf("sign a grant for gateway %s: the signer's answer is no signature of its public key", g.GetGateway())
 	}
 	return &ropewayv1.SignedGrant{Grant: data, Signature: signature}, nil
@@ -62,15 +75,16 @@ type Verifier struct {
 	Authority       ed25519.PublicKey // pinned when the gateway was enrolled
 	Fabric, Gateway string            // its own
 	Epoch           uint64            // the highest that was followed; 0 for none
+	Now             time.Time         // when the grant is taken; zero where it is read once more that was taken before: that one does not lapse
 }
 
-// Open returns what was signed, or why it is not to be followed: ErrSignature, ErrFormat, ErrForeign or ErrOld. The epoch held is old, too.
+// Open returns what was signed, or why it is not to be followed: ErrSignature, ErrFormat, ErrForeign, ErrOld or ErrLapsed. The epoch held is old, too.
 func (v Verifier) Open(s *ropewayv1.SignedGrant) (*ropewayv1.Grant, error) {
 	data := s.GetGrant()
 	if len(data) > MaxSize {
 		return nil, fmt.Errorf("open a grant: %w: more than %d bytes", ErrFormat, MaxSize)
 	}
-	if !verify(v.Authority, data, s.GetSignature()) {
+	if !signedBy(v.Authority, s) {
 		return nil, fmt.Errorf("open a grant: %w", ErrSignature)
 	}
 	g, err := decode(data)
@@ -83,6 +97,8 @@ func (v Verifier) Open(s *ropewayv1.SignedGrant) (*ropewayv1.Grant, error) {
 			ErrForeign, g.GetGateway(), g.GetFabric(), diag.Quote(v.Gateway), diag.Quote(v.Fabric))
 	case g.GetEpoch() <= v.Epoch:
 		return nil, fmt.Errorf("open a grant: %w: %d, and %d is held", ErrOld, g.GetEpoch(), v.Epoch)
+	case g.GetUntil() != 0 && !v.Now.IsZero() && v.Now.Unix() > int64(g.GetUntil()):
+		return nil, fmt.Errorf("open a grant: %w: it was to be taken until %s", ErrLapsed, time.Unix(int64(g.GetUntil()), 0).UTC().Format(time.RFC3339))
 	}
 	return g, nil
 }
@@ -90,8 +106,16 @@ func (v Verifier) Open(s *ropewayv1.SignedGrant) (*ropewayv1.Grant, error) {
 // message is what is signed.
 func message(data []byte) []byte { return append([]byte(domain), data...) }
 
-func verify(public ed25519.PublicKey, data, signature []byte) bool {
-	return len(public) == ed25519.PublicKeySize && ed25519.Verify(public, message(data), signature) // which panics at another size
+// signedBy reports whether the authority signed a grant: for itself, or with all others of its epoch.
+func signedBy(public ed25519.PublicKey, s *ropewayv1.SignedGrant) bool {
+	if s.GetSize() != 0 {
+		return inTree(public, s)
+	}
+	return len(s.GetRoot()) == 0 && len(s.GetPath()) == 0 && s.GetIndex() == 0 && valid(public, message(s.GetGrant()), s.GetSignature())
+}
+
+func valid(public ed25519.PublicKey, message, signature []byte) bool {
+	return len(public) == ed25519.PublicKeySize && ed25519.Verify(public, message, signature) // which panics at another size
 }
 
 // decode takes nothing but what encode writes: no unknown field, no field twice, nothing after the end.
@@ -118,6 +142,8 @@ func check(g *ropewayv1.Grant, size int) error {
 		return fmt.Errorf("%w: it has no epoch", ErrFormat)
 	case len(g.GetPlan()) == 0:
 		return fmt.Errorf("%w: it has no plan", ErrFormat)
+	case g.GetUntil() > lastUntil:
+		return fmt.Errorf("%w: no clock shows when it lapses", ErrFormat)
 	case size > MaxSize:
 		return fmt.Errorf("%w: more than %d bytes", ErrFormat, MaxSize)
 	}

@@ -107,7 +107,7 @@ func TestOpenRefuses(t *testing.T) {
 
 func TestWhoKnowsNobodyTakesNothing(t *testing.T) {
 	for name, v := range map[string]Verifier{
-		"zero": {}, "no authority": {Fabric: "acme", Gateway: "use1-a"}, "half an authority": {make([]byte, 16), "acme", "use1-a", 0},
+		"zero": {}, "no authority": {Fabric: "acme", Gateway: "use1-a"}, "half an authority": {Authority: make([]byte, 16), Fabric: "acme", Gateway: "use1-a"},
 	} {
 		if _, err := v.Open(signed(encode(sample()))); !errors.Is(err, ErrSignature) {
 			t.Errorf("%s: %v", name, err)

@@ -30,7 +30,9 @@ type PreviewRequest struct {
 	// What it is called in messages.
 	Name string `protobuf:"bytes,2,opt,name=name,proto3" json:"name,omitempty"`
 	// In place of a file: the revision whose file it is, to go back to it.
-	Rollback      uint64 `protobuf:"varint,20,opt,name=rollback,proto3" json:"rollback,omitempty"`
+	Rollback uint64 `protobuf:"varint,20,opt,name=rollback,proto3" json:"rollback,omitempty"`
+	// In place of a file: the newest revision's, with the keys that gateways brought since and without those of gateways that were put out.
+	Renew         bool `protobuf:"varint,50,opt,name=renew,proto3" json:"renew,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -86,14 +88,24 @@ func (x *PreviewRequest) GetRollback() uint64 {
 	return 0
 }
 
+func (x *PreviewRequest) GetRenew() bool {
+	if x != nil {
+		return x.Renew
+	}
+	return false
+}
+
 type PreviewResponse struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
 	// The revision that the file was compared with; 0 where there is none yet.
 	Base uint64 `protobuf:"varint,1,opt,name=base,proto3" json:"base,omitempty"`
 	// The proposal as `ropeway plan -o json` prints it.
-	Proposal      []byte `protobuf:"bytes,2,opt,name=proposal,proto3" json:"proposal,omitempty"`
-	Changed       bool   `protobuf:"varint,3,opt,name=changed,proto3" json:"changed,omitempty"`
-	Proven        bool   `protobuf:"varint,4,opt,name=proven,proto3" json:"proven,omitempty"`
+	Proposal []byte `protobuf:"bytes,2,opt,name=proposal,proto3" json:"proposal,omitempty"`
+	Changed  bool   `protobuf:"varint,3,opt,name=changed,proto3" json:"changed,omitempty"`
+	Proven   bool   `protobuf:"varint,4,opt,name=proven,proto3" json:"proven,omitempty"`
+	// What is needed to sign it, where the key that signs plans is kept outside the controller: the file, the lock that it would be compiled with, and the number
+	// that it would get.
+	ToSign        *ToSign `protobuf:"bytes,50,opt,name=to_sign,json=toSign,proto3" json:"to_sign,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -156,6 +168,138 @@ func (x *PreviewResponse) GetProven() bool {
 	return false
 }
 
+func (x *PreviewResponse) GetToSign() *ToSign {
+	if x != nil {
+		return x.ToSign
+	}
+	return nil
+}
+
+type ToSign struct {
+	state         protoimpl.MessageState `protogen:"open.v1"`
+	File          []byte                 `protobuf:"bytes,1,opt,name=file,proto3" json:"file,omitempty"`
+	Lock          []byte                 `protobuf:"bytes,2,opt,name=lock,proto3" json:"lock,omitempty"`
+	Number        uint64                 `protobuf:"varint,3,opt,name=number,proto3" json:"number,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *ToSign) Reset() {
+	*x = ToSign{}
+	mi := &file_ropeway_v1_fabric_proto_msgTypes[2]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *ToSign) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*ToSign) ProtoMessage() {}
+
+func (x *ToSign) ProtoReflect() protoreflect.Message {
+	mi := &file_ropeway_v1_fabric_proto_msgTypes[2]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use ToSign.ProtoReflect.Descriptor instead.
+func (*ToSign) Descriptor() ([]byte, []int) {
+	return file_ropeway_v1_fabric_proto_rawDescGZIP(), []int{2}
+}
+
+func (x *ToSign) GetFile() []byte {
+	if x != nil {
+		return x.File
+	}
+	return nil
+}
+
+func (x *ToSign) GetLock() []byte {
+	if x != nil {
+		return x.Lock
+	}
+	return nil
+}
+
+func (x *ToSign) GetNumber() uint64 {
+	if x != nil {
+		return x.Number
+	}
+	return 0
+}
+
+// What whoever keeps the key that signs plans has signed.
+type Seal struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// Over all grants of the revision: see SignedGrant.signature.
+	Signature []byte `protobuf:"bytes,1,opt,name=signature,proto3" json:"signature,omitempty"`
+	// Over those that bring the revision before it back, at the next number: so that the controller can go back by itself, where a rollout fails.
+	// Absent where it shall not.
+	Back []byte `protobuf:"bytes,2,opt,name=back,proto3" json:"back,omitempty"`
+	// Until when it may; see Grant.until.
+	BackUntil     uint64 `protobuf:"varint,3,opt,name=back_until,json=backUntil,proto3" json:"back_until,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *Seal) Reset() {
+	*x = Seal{}
+	mi := &file_ropeway_v1_fabric_proto_msgTypes[3]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *Seal) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*Seal) ProtoMessage() {}
+
+func (x *Seal) ProtoReflect() protoreflect.Message {
+	mi := &file_ropeway_v1_fabric_proto_msgTypes[3]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use Seal.ProtoReflect.Descriptor instead.
+func (*Seal) Descriptor() ([]byte, []int) {
+	return file_ropeway_v1_fabric_proto_rawDescGZIP(), []int{3}
+}
+
+func (x *Seal) GetSignature() []byte {
+	if x != nil {
+		return x.Signature
+	}
+	return nil
+}
+
+func (x *Seal) GetBack() []byte {
+	if x != nil {
+		return x.Back
+	}
+	return nil
+}
+
+func (x *Seal) GetBackUntil() uint64 {
+	if x != nil {
+		return x.BackUntil
+	}
+	return 0
+}
+
 type ApplyRequest struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
 	File  []byte                 `protobuf:"bytes,1,opt,name=file,proto3" json:"file,omitempty"`
@@ -170,15 +314,19 @@ type ApplyRequest struct {
 	// Every gateway gets it at once, and nobody waits: for emergencies. It is recorded.
 	AtOnce bool `protobuf:"varint,30,opt,name=at_once,json=atOnce,proto3" json:"at_once,omitempty"`
 	// How long a wave that is well is looked at before the next one begins, and how long a wave is waited for. Absent: as the controller does.
-	Soak          *durationpb.Duration `protobuf:"bytes,31,opt,name=soak,proto3" json:"soak,omitempty"`
-	Timeout       *durationpb.Duration `protobuf:"bytes,32,opt,name=timeout,proto3" json:"timeout,omitempty"`
+	Soak    *durationpb.Duration `protobuf:"bytes,31,opt,name=soak,proto3" json:"soak,omitempty"`
+	Timeout *durationpb.Duration `protobuf:"bytes,32,opt,name=timeout,proto3" json:"timeout,omitempty"`
+	// As in PreviewRequest.
+	Renew bool `protobuf:"varint,50,opt,name=renew,proto3" json:"renew,omitempty"`
+	// Where the key that signs plans is kept outside the controller.
+	Seal          *Seal `protobuf:"bytes,51,opt,name=seal,proto3" json:"seal,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
 
 func (x *ApplyRequest) Reset() {
 	*x = ApplyRequest{}
-	mi := &file_ropeway_v1_fabric_proto_msgTypes[2]
+	mi := &file_ropeway_v1_fabric_proto_msgTypes[4]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -190,7 +338,7 @@ func (x *ApplyRequest) String() string {
 func (*ApplyRequest) ProtoMessage() {}
 
 func (x *ApplyRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_ropeway_v1_fabric_proto_msgTypes[2]
+	mi := &file_ropeway_v1_fabric_proto_msgTypes[4]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -203,7 +351,7 @@ func (x *ApplyRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ApplyRequest.ProtoReflect.Descriptor instead.
 func (*ApplyRequest) Descriptor() ([]byte, []int) {
-	return file_ropeway_v1_fabric_proto_rawDescGZIP(), []int{2}
+	return file_ropeway_v1_fabric_proto_rawDescGZIP(), []int{4}
 }
 
 func (x *ApplyRequest) GetFile() []byte {
@@ -269,6 +417,20 @@ func (x *ApplyRequest) GetTimeout() *durationpb.Duration {
 	return nil
 }
 
+func (x *ApplyRequest) GetRenew() bool {
+	if x != nil {
+		return x.Renew
+	}
+	return false
+}
+
+func (x *ApplyRequest) GetSeal() *Seal {
+	if x != nil {
+		return x.Seal
+	}
+	return nil
+}
+
 type ApplyResponse struct {
 	state    protoimpl.MessageState `protogen:"open.v1"`
 	Revision uint64                 `protobuf:"varint,1,opt,name=revision,proto3" json:"revision,omitempty"`
@@ -280,7 +442,7 @@ type ApplyResponse struct {
 
 func (x *ApplyResponse) Reset() {
 	*x = ApplyResponse{}
-	mi := &file_ropeway_v1_fabric_proto_msgTypes[3]
+	mi := &file_ropeway_v1_fabric_proto_msgTypes[5]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -292,7 +454,7 @@ func (x *ApplyResponse) String() string {
 func (*ApplyResponse) ProtoMessage() {}
 
 func (x *ApplyResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_ropeway_v1_fabric_proto_msgTypes[3]
+	mi := &file_ropeway_v1_fabric_proto_msgTypes[5]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -305,7 +467,7 @@ func (x *ApplyResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ApplyResponse.ProtoReflect.Descriptor instead.
 func (*ApplyResponse) Descriptor() ([]byte, []int) {
-	return file_ropeway_v1_fabric_proto_rawDescGZIP(), []int{3}
+	return file_ropeway_v1_fabric_proto_rawDescGZIP(), []int{5}
 }
 
 func (x *ApplyResponse) GetRevision() uint64 {
@@ -331,7 +493,7 @@ type GetRevisionRequest struct {
 
 func (x *GetRevisionRequest) Reset() {
 	*x = GetRevisionRequest{}
-	mi := &file_ropeway_v1_fabric_proto_msgTypes[4]
+	mi := &file_ropeway_v1_fabric_proto_msgTypes[6]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -343,7 +505,7 @@ func (x *GetRevisionRequest) String() string {
 func (*GetRevisionRequest) ProtoMessage() {}
 
 func (x *GetRevisionRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_ropeway_v1_fabric_proto_msgTypes[4]
+	mi := &file_ropeway_v1_fabric_proto_msgTypes[6]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -356,7 +518,7 @@ func (x *GetRevisionRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use GetRevisionRequest.ProtoReflect.Descriptor instead.
 func (*GetRevisionRequest) Descriptor() ([]byte, []int) {
-	return file_ropeway_v1_fabric_proto_rawDescGZIP(), []int{4}
+	return file_ropeway_v1_fabric_proto_rawDescGZIP(), []int{6}
 }
 
 func (x *GetRevisionRequest) GetNumber() uint64 {
@@ -367,17 +529,20 @@ func (x *GetRevisionRequest) GetNumber() uint64 {
 }
 
 type GetRevisionResponse struct {
-	state         protoimpl.MessageState `protogen:"open.v1"`
-	Revision      *Revision              `protobuf:"bytes,1,opt,name=revision,proto3" json:"revision,omitempty"`
-	File          []byte                 `protobuf:"bytes,2,opt,name=file,proto3" json:"file,omitempty"`
-	Lock          []byte                 `protobuf:"bytes,3,opt,name=lock,proto3" json:"lock,omitempty"`
+	state    protoimpl.MessageState `protogen:"open.v1"`
+	Revision *Revision              `protobuf:"bytes,1,opt,name=revision,proto3" json:"revision,omitempty"`
+	File     []byte                 `protobuf:"bytes,2,opt,name=file,proto3" json:"file,omitempty"`
+	Lock     []byte                 `protobuf:"bytes,3,opt,name=lock,proto3" json:"lock,omitempty"`
+	// Over its grants, where the key that signs plans is kept outside the controller; and until when they may be taken.
+	Signature     []byte `protobuf:"bytes,50,opt,name=signature,proto3" json:"signature,omitempty"`
+	Until         uint64 `protobuf:"varint,51,opt,name=until,proto3" json:"until,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
 
 func (x *GetRevisionResponse) Reset() {
 	*x = GetRevisionResponse{}
-	mi := &file_ropeway_v1_fabric_proto_msgTypes[5]
+	mi := &file_ropeway_v1_fabric_proto_msgTypes[7]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -389,7 +554,7 @@ func (x *GetRevisionResponse) String() string {
 func (*GetRevisionResponse) ProtoMessage() {}
 
 func (x *GetRevisionResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_ropeway_v1_fabric_proto_msgTypes[5]
+	mi := &file_ropeway_v1_fabric_proto_msgTypes[7]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -402,7 +567,7 @@ func (x *GetRevisionResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use GetRevisionResponse.ProtoReflect.Descriptor instead.
 func (*GetRevisionResponse) Descriptor() ([]byte, []int) {
-	return file_ropeway_v1_fabric_proto_rawDescGZIP(), []int{5}
+	return file_ropeway_v1_fabric_proto_rawDescGZIP(), []int{7}
 }
 
 func (x *GetRevisionResponse) GetRevision() *Revision {
@@ -426,6 +591,20 @@ func (x *GetRevisionResponse) GetLock() []byte {
 	return nil
 }
 
+func (x *GetRevisionResponse) GetSignature() []byte {
+	if x != nil {
+		return x.Signature
+	}
+	return nil
+}
+
+func (x *GetRevisionResponse) GetUntil() uint64 {
+	if x != nil {
+		return x.Until
+	}
+	return 0
+}
+
 type ListRevisionsRequest struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
 	// At most so many; 0 means 50.
@@ -438,7 +617,7 @@ type ListRevisionsRequest struct {
 
 func (x *ListRevisionsRequest) Reset() {
 	*x = ListRevisionsRequest{}
-	mi := &file_ropeway_v1_fabric_proto_msgTypes[6]
+	mi := &file_ropeway_v1_fabric_proto_msgTypes[8]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -450,7 +629,7 @@ func (x *ListRevisionsRequest) String() string {
 func (*ListRevisionsRequest) ProtoMessage() {}
 
 func (x *ListRevisionsRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_ropeway_v1_fabric_proto_msgTypes[6]
+	mi := &file_ropeway_v1_fabric_proto_msgTypes[8]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -463,7 +642,7 @@ func (x *ListRevisionsRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ListRevisionsRequest.ProtoReflect.Descriptor instead.
 func (*ListRevisionsRequest) Descriptor() ([]byte, []int) {
-	return file_ropeway_v1_fabric_proto_rawDescGZIP(), []int{6}
+	return file_ropeway_v1_fabric_proto_rawDescGZIP(), []int{8}
 }
 
 func (x *ListRevisionsRequest) GetLimit() uint32 {
@@ -489,7 +668,7 @@ type ListRevisionsResponse struct {
 
 func (x *ListRevisionsResponse) Reset() {
 	*x = ListRevisionsResponse{}
-	mi := &file_ropeway_v1_fabric_proto_msgTypes[7]
+	mi := &file_ropeway_v1_fabric_proto_msgTypes[9]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -501,7 +680,7 @@ func (x *ListRevisionsResponse) String() string {
 func (*ListRevisionsResponse) ProtoMessage() {}
 
 func (x *ListRevisionsResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_ropeway_v1_fabric_proto_msgTypes[7]
+	mi := &file_ropeway_v1_fabric_proto_msgTypes[9]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -514,7 +693,7 @@ func (x *ListRevisionsResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ListRevisionsResponse.ProtoReflect.Descriptor instead.
 func (*ListRevisionsResponse) Descriptor() ([]byte, []int) {
-	return file_ropeway_v1_fabric_proto_rawDescGZIP(), []int{7}
+	return file_ropeway_v1_fabric_proto_rawDescGZIP(), []int{9}
 }
 
 func (x *ListRevisionsResponse) GetRevisions() []*Revision {
@@ -540,7 +719,7 @@ type Revision struct {
 
 func (x *Revision) Reset() {
 	*x = Revision{}
-	mi := &file_ropeway_v1_fabric_proto_msgTypes[8]
+	mi := &file_ropeway_v1_fabric_proto_msgTypes[10]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -552,7 +731,7 @@ func (x *Revision) String() string {
 func (*Revision) ProtoMessage() {}
 
 func (x *Revision) ProtoReflect() protoreflect.Message {
-	mi := &file_ropeway_v1_fabric_proto_msgTypes[8]
+	mi := &file_ropeway_v1_fabric_proto_msgTypes[10]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -565,7 +744,7 @@ func (x *Revision) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Revision.ProtoReflect.Descriptor instead.
 func (*Revision) Descriptor() ([]byte, []int) {
-	return file_ropeway_v1_fabric_proto_rawDescGZIP(), []int{8}
+	return file_ropeway_v1_fabric_proto_rawDescGZIP(), []int{10}
 }
 
 func (x *Revision) GetNumber() uint64 {
@@ -620,7 +799,7 @@ type ListGatewaysRequest struct {
 
 func (x *ListGatewaysRequest) Reset() {
 	*x = ListGatewaysRequest{}
-	mi := &file_ropeway_v1_fabric_proto_msgTypes[9]
+	mi := &file_ropeway_v1_fabric_proto_msgTypes[11]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -632,7 +811,7 @@ func (x *ListGatewaysRequest) String() string {
 func (*ListGatewaysRequest) ProtoMessage() {}
 
 func (x *ListGatewaysRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_ropeway_v1_fabric_proto_msgTypes[9]
+	mi := &file_ropeway_v1_fabric_proto_msgTypes[11]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -645,7 +824,7 @@ func (x *ListGatewaysRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ListGatewaysRequest.ProtoReflect.Descriptor instead.
 func (*ListGatewaysRequest) Descriptor() ([]byte, []int) {
-	return file_ropeway_v1_fabric_proto_rawDescGZIP(), []int{9}
+	return file_ropeway_v1_fabric_proto_rawDescGZIP(), []int{11}
 }
 
 func (x *ListGatewaysRequest) GetSince() string {
@@ -670,7 +849,7 @@ type ListGatewaysResponse struct {
 
 func (x *ListGatewaysResponse) Reset() {
 	*x = ListGatewaysResponse{}
-	mi := &file_ropeway_v1_fabric_proto_msgTypes[10]
+	mi := &file_ropeway_v1_fabric_proto_msgTypes[12]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -682,7 +861,7 @@ func (x *ListGatewaysResponse) String() string {
 func (*ListGatewaysResponse) ProtoMessage() {}
 
 func (x *ListGatewaysResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_ropeway_v1_fabric_proto_msgTypes[10]
+	mi := &file_ropeway_v1_fabric_proto_msgTypes[12]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -695,7 +874,7 @@ func (x *ListGatewaysResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ListGatewaysResponse.ProtoReflect.Descriptor instead.
 func (*ListGatewaysResponse) Descriptor() ([]byte, []int) {
-	return file_ropeway_v1_fabric_proto_rawDescGZIP(), []int{10}
+	return file_ropeway_v1_fabric_proto_rawDescGZIP(), []int{12}
 }
 
 func (x *ListGatewaysResponse) GetGateways() []*Gateway {
@@ -741,7 +920,7 @@ type Gateway struct {
 
 func (x *Gateway) Reset() {
 	*x = Gateway{}
-	mi := &file_ropeway_v1_fabric_proto_msgTypes[11]
+	mi := &file_ropeway_v1_fabric_proto_msgTypes[13]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -753,7 +932,7 @@ func (x *Gateway) String() string {
 func (*Gateway) ProtoMessage() {}
 
 func (x *Gateway) ProtoReflect() protoreflect.Message {
-	mi := &file_ropeway_v1_fabric_proto_msgTypes[11]
+	mi := &file_ropeway_v1_fabric_proto_msgTypes[13]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -766,7 +945,7 @@ func (x *Gateway) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Gateway.ProtoReflect.Descriptor instead.
 func (*Gateway) Descriptor() ([]byte, []int) {
-	return file_ropeway_v1_fabric_proto_rawDescGZIP(), []int{11}
+	return file_ropeway_v1_fabric_proto_rawDescGZIP(), []int{13}
 }
 
 func (x *Gateway) GetName() string {
@@ -825,7 +1004,7 @@ type ReportedState struct {
 
 func (x *ReportedState) Reset() {
 	*x = ReportedState{}
-	mi := &file_ropeway_v1_fabric_proto_msgTypes[12]
+	mi := &file_ropeway_v1_fabric_proto_msgTypes[14]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -837,7 +1016,7 @@ func (x *ReportedState) String() string {
 func (*ReportedState) ProtoMessage() {}
 
 func (x *ReportedState) ProtoReflect() protoreflect.Message {
-	mi := &file_ropeway_v1_fabric_proto_msgTypes[12]
+	mi := &file_ropeway_v1_fabric_proto_msgTypes[14]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -850,7 +1029,7 @@ func (x *ReportedState) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ReportedState.ProtoReflect.Descriptor instead.
 func (*ReportedState) Descriptor() ([]byte, []int) {
-	return file_ropeway_v1_fabric_proto_rawDescGZIP(), []int{12}
+	return file_ropeway_v1_fabric_proto_rawDescGZIP(), []int{14}
 }
 
 func (x *ReportedState) GetKeptEpoch() uint64 {
@@ -900,16 +1079,27 @@ var File_ropeway_v1_fabric_proto protoreflect.FileDescriptor
 const file_ropeway_v1_fabric_proto_rawDesc = "" +
 	"\n" +
 	"\x17ropeway/v1/fabric.proto\x12\n" +
-	"ropeway.v1\x1a\x1egoogle/protobuf/duration.proto\x1a\x1fgoogle/protobuf/timestamp.proto\x1a\x18ropeway/v1/gateway.proto\"T\n" +
+	"ropeway.v1\x1a\x1egoogle/protobuf/duration.proto\x1a\x1fgoogle/protobuf/timestamp.proto\x1a\x18ropeway/v1/gateway.proto\"j\n" +
 	"\x0ePreviewRequest\x12\x12\n" +
 	"\x04file\x18\x01 \x01(\fR\x04file\x12\x12\n" +
 	"\x04name\x18\x02 \x01(\tR\x04name\x12\x1a\n" +
-	"\brollback\x18\x14 \x01(\x04R\brollback\"s\n" +
+	"\brollback\x18\x14 \x01(\x04R\brollback\x12\x14\n" +
+	"\x05renew\x182 \x01(\bR\x05renew\"\xa0\x01\n" +
 	"\x0fPreviewResponse\x12\x12\n" +
 	"\x04base\x18\x01 \x01(\x04R\x04base\x12\x1a\n" +
 	"\bproposal\x18\x02 \x01(\fR\bproposal\x12\x18\n" +
 	"\achanged\x18\x03 \x01(\bR\achanged\x12\x16\n" +
-	"\x06proven\x18\x04 \x01(\bR\x06proven\"\x97\x02\n" +
+	"\x06proven\x18\x04 \x01(\bR\x06proven\x12+\n" +
+	"\ato_sign\x182 \x01(\v2\x12.ropeway.v1.ToSignR\x06toSign\"H\n" +
+	"\x06ToSign\x12\x12\n" +
+	"\x04file\x18\x01 \x01(\fR\x04file\x12\x12\n" +
+	"\x04lock\x18\x02 \x01(\fR\x04lock\x12\x16\n" +
+	"\x06number\x18\x03 \x01(\x04R\x06number\"W\n" +
+	"\x04Seal\x12\x1c\n" +
+	"\tsignature\x18\x01 \x01(\fR\tsignature\x12\x12\n" +
+	"\x04back\x18\x02 \x01(\fR\x04back\x12\x1d\n" +
+	"\n" +
+	"back_until\x18\x03 \x01(\x04R\tbackUntil\"\xd3\x02\n" +
 	"\fApplyRequest\x12\x12\n" +
 	"\x04file\x18\x01 \x01(\fR\x04file\x12\x12\n" +
 	"\x04name\x18\x02 \x01(\tR\x04name\x12\x12\n" +
@@ -919,16 +1109,20 @@ const file_ropeway_v1_fabric_proto_rawDesc = "" +
 	"\brollback\x18\x14 \x01(\x04R\brollback\x12\x17\n" +
 	"\aat_once\x18\x1e \x01(\bR\x06atOnce\x12-\n" +
 	"\x04soak\x18\x1f \x01(\v2\x19.google.protobuf.DurationR\x04soak\x123\n" +
-	"\atimeout\x18  \x01(\v2\x19.google.protobuf.DurationR\atimeout\"E\n" +
+	"\atimeout\x18  \x01(\v2\x19.google.protobuf.DurationR\atimeout\x12\x14\n" +
+	"\x05renew\x182 \x01(\bR\x05renew\x12$\n" +
+	"\x04seal\x183 \x01(\v2\x10.ropeway.v1.SealR\x04seal\"E\n" +
 	"\rApplyResponse\x12\x1a\n" +
 	"\brevision\x18\x01 \x01(\x04R\brevision\x12\x18\n" +
 	"\achanged\x18\x02 \x01(\bR\achanged\",\n" +
 	"\x12GetRevisionRequest\x12\x16\n" +
-	"\x06number\x18\x01 \x01(\x04R\x06number\"o\n" +
+	"\x06number\x18\x01 \x01(\x04R\x06number\"\xa3\x01\n" +
 	"\x13GetRevisionResponse\x120\n" +
 	"\brevision\x18\x01 \x01(\v2\x14.ropeway.v1.RevisionR\brevision\x12\x12\n" +
 	"\x04file\x18\x02 \x01(\fR\x04file\x12\x12\n" +
-	"\x04lock\x18\x03 \x01(\fR\x04lock\"D\n" +
+	"\x04lock\x18\x03 \x01(\fR\x04lock\x12\x1c\n" +
+	"\tsignature\x182 \x01(\fR\tsignature\x12\x14\n" +
+	"\x05until\x183 \x01(\x04R\x05until\"D\n" +
 	"\x14ListRevisionsRequest\x12\x14\n" +
 	"\x05limit\x18\x01 \x01(\rR\x05limit\x12\x16\n" +
 	"\x06before\x18\x02 \x01(\x04R\x06before\"K\n" +
@@ -985,50 +1179,54 @@ func file_ropeway_v1_fabric_proto_rawDescGZIP() []byte {
 	return file_ropeway_v1_fabric_proto_rawDescData
 }
 
-var file_ropeway_v1_fabric_proto_msgTypes = make([]protoimpl.MessageInfo, 13)
+var file_ropeway_v1_fabric_proto_msgTypes = make([]protoimpl.MessageInfo, 15)
 var file_ropeway_v1_fabric_proto_goTypes = []any{
 	(*PreviewRequest)(nil),        // 0: ropeway.v1.PreviewRequest
 	(*PreviewResponse)(nil),       // 1: ropeway.v1.PreviewResponse
-	(*ApplyRequest)(nil),          // 2: ropeway.v1.ApplyRequest
-	(*ApplyResponse)(nil),         // 3: ropeway.v1.ApplyResponse
-	(*GetRevisionRequest)(nil),    // 4: ropeway.v1.GetRevisionRequest
-	(*GetRevisionResponse)(nil),   // 5: ropeway.v1.GetRevisionResponse
-	(*ListRevisionsRequest)(nil),  // 6: ropeway.v1.ListRevisionsRequest
-	(*ListRevisionsResponse)(nil), // 7: ropeway.v1.ListRevisionsResponse
-	(*Revision)(nil),              // 8: ropeway.v1.Revision
-	(*ListGatewaysRequest)(nil),   // 9: ropeway.v1.ListGatewaysRequest
-	(*ListGatewaysResponse)(nil),  // 10: ropeway.v1.ListGatewaysResponse
-	(*Gateway)(nil),               // 11: ropeway.v1.Gateway
-	(*ReportedState)(nil),         // 12: ropeway.v1.ReportedState
-	(*durationpb.Duration)(nil),   // 13: google.protobuf.Duration
-	(*timestamppb.Timestamp)(nil), // 14: google.protobuf.Timestamp
-	(*Drift)(nil),                 // 15: ropeway.v1.Drift
+	(*ToSign)(nil),                // 2: ropeway.v1.ToSign
+	(*Seal)(nil),                  // 3: ropeway.v1.Seal
+	(*ApplyRequest)(nil),          // 4: ropeway.v1.ApplyRequest
+	(*ApplyResponse)(nil),         // 5: ropeway.v1.ApplyResponse
+	(*GetRevisionRequest)(nil),    // 6: ropeway.v1.GetRevisionRequest
+	(*GetRevisionResponse)(nil),   // 7: ropeway.v1.GetRevisionResponse
+	(*ListRevisionsRequest)(nil),  // 8: ropeway.v1.ListRevisionsRequest
+	(*ListRevisionsResponse)(nil), // 9: ropeway.v1.ListRevisionsResponse
+	(*Revision)(nil),              // 10: ropeway.v1.Revision
+	(*ListGatewaysRequest)(nil),   // 11: ropeway.v1.ListGatewaysRequest
+	(*ListGatewaysResponse)(nil),  // 12: ropeway.v1.ListGatewaysResponse
+	(*Gateway)(nil),               // 13: ropeway.v1.Gateway
+	(*ReportedState)(nil),         // 14: ropeway.v1.ReportedState
+	(*durationpb.Duration)(nil),   // 15: google.protobuf.Duration
+	(*timestamppb.Timestamp)(nil), // 16: google.protobuf.Timestamp
+	(*Drift)(nil),                 // 17: ropeway.v1.Drift
 }
 var file_ropeway_v1_fabric_proto_depIdxs = []int32{
-	13, // 0: ropeway.v1.ApplyRequest.soak:type_name -> google.protobuf.Duration
-	13, // 1: ropeway.v1.ApplyRequest.timeout:type_name -> google.protobuf.Duration
-	8,  // 2: ropeway.v1.GetRevisionResponse.revision:type_name -> ropeway.v1.Revision
-	8,  // 3: ropeway.v1.ListRevisionsResponse.revisions:type_name -> ropeway.v1.Revision
-	14, // 4: ropeway.v1.Revision.at:type_name -> google.protobuf.Timestamp
-	11, // 5: ropeway.v1.ListGatewaysResponse.gateways:type_name -> ropeway.v1.Gateway
-	12, // 6: ropeway.v1.Gateway.reported:type_name -> ropeway.v1.ReportedState
-	14, // 7: ropeway.v1.ReportedState.at:type_name -> google.protobuf.Timestamp
-	15, // 8: ropeway.v1.ReportedState.drift:type_name -> ropeway.v1.Drift
-	0,  // 9: ropeway.v1.FabricService.Preview:input_type -> ropeway.v1.PreviewRequest
-	2,  // 10: ropeway.v1.FabricService.Apply:input_type -> ropeway.v1.ApplyRequest
-	4,  // 11: ropeway.v1.FabricService.GetRevision:input_type -> ropeway.v1.GetRevisionRequest
-	6,  // 12: ropeway.v1.FabricService.ListRevisions:input_type -> ropeway.v1.ListRevisionsRequest
-	9,  // 13: ropeway.v1.FabricService.ListGateways:input_type -> ropeway.v1.ListGatewaysRequest
-	1,  // 14: ropeway.v1.FabricService.Preview:output_type -> ropeway.v1.PreviewResponse
-	3,  // 15: ropeway.v1.FabricService.Apply:output_type -> ropeway.v1.ApplyResponse
-	5,  // 16: ropeway.v1.FabricService.GetRevision:output_type -> ropeway.v1.GetRevisionResponse
-	7,  // 17: ropeway.v1.FabricService.ListRevisions:output_type -> ropeway.v1.ListRevisionsResponse
-	10, // 18: ropeway.v1.FabricService.ListGateways:output_type -> ropeway.v1.ListGatewaysResponse
-	14, // [14:19] is the sub-list for method output_type
-	9,  // [9:14] is the sub-list for method input_type
-	9,  // [9:9] is the sub-list for extension type_name
-	9,  // [9:9] is the sub-list for extension extendee
-	0,  // [0:9] is the sub-list for field type_name
+	2,  // 0: ropeway.v1.PreviewResponse.to_sign:type_name -> ropeway.v1.ToSign
+	15, // 1: ropeway.v1.ApplyRequest.soak:type_name -> google.protobuf.Duration
+	15, // 2: ropeway.v1.ApplyRequest.timeout:type_name -> google.protobuf.Duration
+	3,  // 3: ropeway.v1.ApplyRequest.seal:type_name -> ropeway.v1.Seal
+	10, // 4: ropeway.v1.GetRevisionResponse.revision:type_name -> ropeway.v1.Revision
+	10, // 5: ropeway.v1.ListRevisionsResponse.revisions:type_name -> ropeway.v1.Revision
+	16, // 6: ropeway.v1.Revision.at:type_name -> google.protobuf.Timestamp
+	13, // 7: ropeway.v1.ListGatewaysResponse.gateways:type_name -> ropeway.v1.Gateway
+	14, // 8: ropeway.v1.Gateway.reported:type_name -> ropeway.v1.ReportedState
+	16, // 9: ropeway.v1.ReportedState.at:type_name -> google.protobuf.Timestamp
+	17, // 10: ropeway.v1.ReportedState.drift:type_name -> ropeway.v1.Drift
+	0,  // 11: ropeway.v1.FabricService.Preview:input_type -> ropeway.v1.PreviewRequest
+	4,  // 12: ropeway.v1.FabricService.Apply:input_type -> ropeway.v1.ApplyRequest
+	6,  // 13: ropeway.v1.FabricService.GetRevision:input_type -> ropeway.v1.GetRevisionRequest
+	8,  // 14: ropeway.v1.FabricService.ListRevisions:input_type -> ropeway.v1.ListRevisionsRequest
+	11, // 15: ropeway.v1.FabricService.ListGateways:input_type -> ropeway.v1.ListGatewaysRequest
+	1,  // 16: ropeway.v1.FabricService.Preview:output_type -> ropeway.v1.PreviewResponse
+	5,  // 17: ropeway.v1.FabricService.Apply:output_type -> ropeway.v1.ApplyResponse
+	7,  // 18: ropeway.v1.FabricService.GetRevision:output_type -> ropeway.v1.GetRevisionResponse
+	9,  // 19: ropeway.v1.FabricService.ListRevisions:output_type -> ropeway.v1.ListRevisionsResponse
+	12, // 20: ropeway.v1.FabricService.ListGateways:output_type -> ropeway.v1.ListGatewaysResponse
+	16, // [16:21] is the sub-list for method output_type
+	11, // [11:16] is the sub-list for method input_type
+	11, // [11:11] is the sub-list for extension type_name
+	11, // [11:11] is the sub-list for extension extendee
+	0,  // [0:11] is the sub-list for field type_name
 }
 
 func init() { file_ropeway_v1_fabric_proto_init() }
@@ -1043,7 +1241,7 @@ func file_ropeway_v1_fabric_proto_init() {
 			GoPackagePath: reflect.TypeOf(x{}).PkgPath(),
 			RawDescriptor: unsafe.Slice(unsafe.StringData(file_ropeway_v1_fabric_proto_rawDesc), len(file_ropeway_v1_fabric_proto_rawDesc)),
 			NumEnums:      0,
-			NumMessages:   13,
+			NumMessages:   15,
 			NumExtensions: 0,
 			NumServices:   1,
 		},

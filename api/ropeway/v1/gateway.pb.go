@@ -146,8 +146,15 @@ type SignedGrant struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
 	// A Grant as it was signed, byte for byte.
 	Grant []byte `protobuf:"bytes,1,opt,name=grant,proto3" json:"grant,omitempty"`
-	// Ed25519 (RFC 8032) over "ropeway grant v1", a zero byte, and the bytes of grant.
-	Signature     []byte `protobuf:"bytes,2,opt,name=signature,proto3" json:"signature,omitempty"`
+	// Ed25519 (RFC 8032) over "ropeway grant v1", a zero byte, and the bytes of grant; or, where size is not 0, over "ropeway grants v1", a zero byte, size
+	// as eight bytes, the most significant first, and root: one signature over all that is granted at one epoch.
+	Signature []byte `protobuf:"bytes,2,opt,name=signature,proto3" json:"signature,omitempty"`
+	// How many grants the tree of that epoch has (RFC 6962, section 2.1), and its hash.
+	Size uint64 `protobuf:"varint,50,opt,name=size,proto3" json:"size,omitempty"`
+	Root []byte `protobuf:"bytes,51,opt,name=root,proto3" json:"root,omitempty"`
+	// Which of them this one is, from 0, and the hashes that lead from it to the root, 32 bytes each.
+	Index         uint64 `protobuf:"varint,52,opt,name=index,proto3" json:"index,omitempty"`
+	Path          []byte `protobuf:"bytes,53,opt,name=path,proto3" json:"path,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -196,6 +203,34 @@ func (x *SignedGrant) GetSignature() []byte {
 	return nil
 }
 
+func (x *SignedGrant) GetSize() uint64 {
+	if x != nil {
+		return x.Size
+	}
+	return 0
+}
+
+func (x *SignedGrant) GetRoot() []byte {
+	if x != nil {
+		return x.Root
+	}
+	return nil
+}
+
+func (x *SignedGrant) GetIndex() uint64 {
+	if x != nil {
+		return x.Index
+	}
+	return 0
+}
+
+func (x *SignedGrant) GetPath() []byte {
+	if x != nil {
+		return x.Path
+	}
+	return nil
+}
+
 // What the authority grants to one gateway. A gateway follows it where fabric and gateway are its own and the epoch is higher than that of
 // every one before.
 type Grant struct {
@@ -205,7 +240,9 @@ type Grant struct {
 	// Rises with every revision of the fabric, and is never used twice.
 	Epoch uint64 `protobuf:"varint,3,opt,name=epoch,proto3" json:"epoch,omitempty"`
 	// A plan document in JSON, as plan.Encode writes it.
-	Plan          []byte `protobuf:"bytes,4,opt,name=plan,proto3" json:"plan,omitempty"`
+	Plan []byte `protobuf:"bytes,4,opt,name=plan,proto3" json:"plan,omitempty"`
+	// Until when it may be taken, in seconds since 1970; 0: for ever. What was taken by then stays.
+	Until         uint64 `protobuf:"varint,5,opt,name=until,proto3" json:"until,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -266,6 +303,13 @@ func (x *Grant) GetPlan() []byte {
 		return x.Plan
 	}
 	return nil
+}
+
+func (x *Grant) GetUntil() uint64 {
+	if x != nil {
+		return x.Until
+	}
+	return 0
 }
 
 type ReportRequest struct {
@@ -520,15 +564,20 @@ const file_ropeway_v1_gateway_proto_rawDesc = "" +
 	"\x04held\x18( \x01(\v2\x17.ropeway.v1.SignedGrantR\x04held\"V\n" +
 	"\rWatchResponse\x12-\n" +
 	"\x05grant\x18\x01 \x01(\v2\x17.ropeway.v1.SignedGrantR\x05grant\x12\x16\n" +
-	"\x06behind\x18( \x01(\bR\x06behind\"A\n" +
+	"\x06behind\x18( \x01(\bR\x06behind\"\x93\x01\n" +
 	"\vSignedGrant\x12\x14\n" +
 	"\x05grant\x18\x01 \x01(\fR\x05grant\x12\x1c\n" +
-	"\tsignature\x18\x02 \x01(\fR\tsignature\"c\n" +
+	"\tsignature\x18\x02 \x01(\fR\tsignature\x12\x12\n" +
+	"\x04size\x182 \x01(\x04R\x04size\x12\x12\n" +
+	"\x04root\x183 \x01(\fR\x04root\x12\x14\n" +
+	"\x05index\x184 \x01(\x04R\x05index\x12\x12\n" +
+	"\x04path\x185 \x01(\fR\x04path\"y\n" +
 	"\x05Grant\x12\x16\n" +
 	"\x06fabric\x18\x01 \x01(\tR\x06fabric\x12\x18\n" +
 	"\agateway\x18\x02 \x01(\tR\agateway\x12\x14\n" +
 	"\x05epoch\x18\x03 \x01(\x04R\x05epoch\x12\x12\n" +
-	"\x04plan\x18\x04 \x01(\fR\x04plan\"\xd0\x02\n" +
+	"\x04plan\x18\x04 \x01(\fR\x04plan\x12\x14\n" +
+	"\x05until\x18\x05 \x01(\x04R\x05until\"\xd0\x02\n" +
 	"\rReportRequest\x12\x1d\n" +
 	"\n" +
 	"kept_epoch\x18\x01 \x01(\x04R\tkeptEpoch\x12#\n" +

@@ -8,6 +8,9 @@
 // The authority signs no further authority, and nothing but certificates for one end of a TLS connection. Private keys are sealed: they
 // sign, and do not print, marshal or leave the package, but in a Bundle: all controllers of a fabric are one authority, so each of them has the same
 // directory. To each other they show a certificate that nobody else gets (Peer).
+//
+// The key that signs plans may be kept elsewhere, with an operator or a KMS: then sign.pub stands in the place of sign.key, put there before the
+// authority is made (KeepElsewhere), and whoever takes over a controller cannot sign.
 package authority
 
 import (
@@ -29,7 +32,8 @@ import (
 type Authority struct {
 	certificate *x509.Certificate
 	issuer      sealed // of certificates
-	signer      sealed // of plans
+	signer      sealed // of plans; zero where the key is kept elsewhere
+	planKey     ed25519.PublicKey
 }
 
 // Open makes the authority in a directory where there is none, and returns it. The name is that of its fabric or cluster, a DNS label; the
@@ -60,10 +64,13 @@ func (a *Authority) Pin() [sha256.Size]byte { return pin.Of(a.certificate) }
 // Certificate returns the authority's certificate. Nobody changes it.
 func (a *Authority) Certificate() *x509.Certificate { return a.certificate }
 
-// Signer returns what signs plans (package grant).
-func (a *Authority) Signer() crypto.Signer { return a.signer }
+// Signer returns what signs plans (package grant), and nil where the key is kept elsewhere.
+func (a *Authority) Signer() crypto.Signer {
+	if a.signer.open == nil {
+		return nil
+	}
+	return a.signer
+}
 
 // PublicKey returns what gateways pin to know signed plans.
-func (a *Authority) PublicKey() ed25519.PublicKey {
-	return a.signer.Public().(ed25519.PublicKey) // held against the file when it was read
-}
+func (a *Authority) PublicKey() ed25519.PublicKey { return a.planKey }

@@ -2,7 +2,6 @@ package authority
 
 import (
 	"crypto/ecdsa"
-	"crypto/ed25519"
 	"crypto/x509"
 	"errors"
 	"fmt"
@@ -26,17 +25,17 @@ func (s store) load(name string, now time.Time) (*Authority, error) {
 	if err != nil {
 		return nil, err
 	}
-	signer, err := s.made(signKeyFile)
+	signer, planKey, err := s.planKey()
+	if errors.Is(err, fs.ErrNotExist) {
+		err = problem(codeDamaged, s.dir.Path(signKeyFile), "is missing, and "+caFile+" is there")
+	}
 	if err != nil {
 		return nil, err
-	}
-	if _, ok := signer.Public().(ed25519.PublicKey); !ok {
-		return nil, problem(codeDamaged, s.dir.Path(signKeyFile), "is not of Ed25519")
 	}
 	if k, ok := issuer.Public().(*ecdsa.PublicKey); !ok || !k.Equal(certificate.PublicKey) {
 		return nil, problem(codeDamaged, s.dir.Path(caKeyFile), "is not the key of "+caFile)
 	}
-	return &Authority{certificate, issuer, signer}, s.judge(certificate, name, now)
+	return &Authority{certificate, issuer, signer, planKey}, s.judge(certificate, name, now)
 }
 
 // made reads a key that must be there, because the certificate is.

@@ -4,7 +4,6 @@ import (
 	"bytes"
 	"crypto"
 	"crypto/ecdsa"
-	"crypto/ed25519"
 	"crypto/elliptic"
 	"crypto/rand"
 	"crypto/x509"
@@ -19,11 +18,13 @@ import (
 
 const (
 	signKeyFile = "sign.key"
+	signPubFile = "sign.pub" // in its place where the key is kept elsewhere
 	caKeyFile   = "ca.key"
 	caFile      = "ca.crt"
 	maxFile     = 16 << 10 // a key or a certificate of any usual kind is smaller
 
 	keyBlock         = "PRIVATE KEY" // PKCS #8 (RFC 7468, section 10)
+	publicBlock      = "PUBLIC KEY"  // SubjectPublicKeyInfo (RFC 7468, section 13)
 	certificateBlock = "CERTIFICATE"
 )
 
@@ -41,11 +42,7 @@ func (s store) make(name string, now time.Time) error {
 	if _, err := s.dir.Read(caFile, maxFile); !errors.Is(err, fs.ErrNotExist) {
 		return nil // somebody else was first; load says what is wrong with it, if anything is
 	}
-	_, err := s.ensure(signKeyFile, func() (crypto.Signer, error) {
-		_, k, err := ed25519.GenerateKey(rand.Reader)
-		return k, err
-	})
-	if err != nil {
+	if err := s.ensurePlanKey(); err != nil {
 		return err
 	}
 	issuer, err := s.ensure(caKeyFile, func() (crypto.Signer, error) { return ecdsa.GenerateKey(elliptic.P256(), rand.Reader) })

@@ -121,6 +121,20 @@ func (s *Secrets) Create(name string, data []byte) (err error) {
 	return nil
 }
 
+// Remove takes a file away for good.
+func (s *Secrets) Remove(name string) error {
+	if !plain(name) {
+		return fmt.Errorf("remove %+q: %w", s.Path(name), fs.ErrInvalid)
+	}
+	if err := unix.Unlinkat(int(s.dir.Fd()), name, 0); err != nil {
+		return fmt.Errorf("remove %+q: %w", s.Path(name), err)
+	}
+	if err := s.dir.Sync(); err != nil {
+		return fmt.Errorf("remove %+q: %w", s.Path(name), err)
+	}
+	return nil
+}
+
 // Path returns where a file stands, for messages.
 func (s *Secrets) Path(name string) string { return filepath.Join(s.dir.Name(), name) }
 

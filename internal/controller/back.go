@@ -36,7 +36,7 @@ func (d *desk) goBack(ctx context.Context, step int64, b back) (number uint64, e
 		r := store.Revision{At: b.at, Author: b.author, Kind: "rollback", Reason: b.why, File: now.base.file, Lock: text}
 		number, err := d.store.CommitRollout(ctx, now.newest.number, r, step, func(number uint64) store.Rollout {
 			next, _ := now.rollout.GoneBack(b.as, number, b.why) // it is active
-			return store.Rollout{Rollout: next, At: b.at, By: b.author, Soak: now.rollout.Soak, Timeout: now.rollout.Timeout}
+			return now.rollout.Take(next, b.author, b.at)
 		})
 		if !errors.Is(err, store.ErrMoved) { // a gateway that enrolls does not keep a fabric from going back
 			return number, err

@@ -210,7 +210,7 @@ func (l *lookout) admit(ctx context.Context, now *present, seen map[string]rollo
 	if err != nil {
 		return err
 	}
-	step := store.Rollout{Rollout: next, At: l.opts.Now(), By: l.self(), Soak: now.rollout.Soak, Timeout: now.rollout.Timeout}
+	step := now.rollout.Take(next, l.self(), l.opts.Now())
 	if err := l.opts.Store.StepRollout(ctx, now.step(), step); err != nil {
 		return others(err)
 	}

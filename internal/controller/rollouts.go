@@ -75,7 +75,7 @@ func (s rolloutService) turn(ctx context.Context, revision uint64, to func(rollo
 		if err != nil {
 			return nil, asked(refusal("RW7303", fmt.Sprintf("rollout of revision %d", r.Revision), err.Error(), "ropeway rollout status shows how it is"))
 		}
-		err = s.opts.Store.StepRollout(ctx, r.Step, store.Rollout{Rollout: next, At: s.opts.Now(), By: who, Soak: r.Soak, Timeout: r.Timeout})
+		err = s.opts.Store.StepRollout(ctx, r.Step, r.Take(next, who, s.opts.Now()))
 		if errors.Is(err, store.ErrStep) {
 			continue
 		}

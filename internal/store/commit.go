@@ -24,7 +24,8 @@ type attempt struct {
 }
 
 // Commit makes a revision that follows base, the number of the newest one or 0 where there is none, and returns its number: the next one, or one
-// past what Surpass was told. Where another revision is the newest it returns that one's number and ErrMoved. The number of r is not looked at.
+// past what Surpass was told. Where another revision is the newest, or its seal is for another number, it returns the newest one's number and
+// ErrMoved. The number of r is not looked at.
 //
 // After ErrUnavailable, or where ctx ended, the revision may be there all the same.
 func (s *Store) Commit(ctx context.Context, base uint64, r Revision) (number uint64, err error) {
@@ -36,6 +37,9 @@ func (s *Store) commit(ctx context.Context, base uint64, r Revision, with func(n
 	next, err := s.follower(ctx, base)
 	if err != nil {
 		return 0, err
+	}
+	if !r.Seal.fits(next.number) {
+		return base, ErrMoved
 	}
 	a, err := newAttempt(base, next, r)
 	if err == nil && with != nil {
@@ -65,7 +69,7 @@ func newAttempt(base uint64, next follower, r Revision) (*attempt, error) {
 	a.chunks = chunks
 	a.record, err = encode(&revisionRecord{
 		Version: version, Mark: a.mark, Number: a.number, At: r.At.UTC(),
-		Author: r.Author, Kind: r.Kind, Reason: r.Reason, Override: r.Override, Past: next.past, Files: files,
+		Author: r.Author, Kind: r.Kind, Reason: r.Reason, Override: r.Override, Past: next.past, Files: files, Seal: r.Seal.record(),
 	})
 	return a, err
 }

@@ -46,6 +46,12 @@ type follower struct {
 	still        clientv3.Cmp
 }
 
+// NextNumber returns the number that a revision after base would get now.
+func (s *Store) NextNumber(ctx context.Context, base uint64) (uint64, error) {
+	f, err := s.follower(ctx, base)
+	return f.number, err
+}
+
 func (s *Store) follower(ctx context.Context, base uint64) (f follower, err error) {
 	err = s.call(ctx, "read where numbers go on", func(ctx context.Context) error {
 		past, still, err := s.past(ctx)

@@ -20,6 +20,7 @@ type Revision struct {
 	Override []string // codes of findings in spite of which it was made
 	File     []byte   // the fabric file
 	Lock     []byte   // the lock that it was compiled with
+	Seal     Seal     // zero where the controllers sign plans themselves
 	Past     uint64   // what numbers had to exceed when it was made (Surpass); Commit does not look at it
 }
 
@@ -38,6 +39,8 @@ type revisionRecord struct {
 	Override []string  `json:"override,omitempty"`
 	Past     uint64    `json:"past,omitempty"`
 	Files    packing   `json:"files"`
+
+	Seal *sealRecord `json:"seal,omitempty"`
 }
 
 func (r *revisionRecord) check() error {
@@ -49,11 +52,11 @@ func (r *revisionRecord) check() error {
 	if r.Number == 0 || r.Author == "" || r.Kind == "" {
 		return errors.New("a revision has a number, an author and a kind")
 	}
-	return errors.Join(checkVersion(r.Version), checkMark(r.Mark), checkTime(r.At), r.Files.check())
+	return errors.Join(checkVersion(r.Version), checkMark(r.Mark), checkTime(r.At), r.Files.check(), r.Seal.check())
 }
 
 func (r *revisionRecord) revision() Revision {
-	return Revision{Number: r.Number, At: r.At.UTC(), Author: r.Author, Kind: r.Kind, Reason: r.Reason, Override: r.Override, Past: r.Past}
+	return Revision{Number: r.Number, At: r.At.UTC(), Author: r.Author, Kind: r.Kind, Reason: r.Reason, Override: r.Override, Past: r.Past, Seal: r.Seal.seal()}
 }
 
 func decodeRevision(number uint64, data []byte) (*revisionRecord, error) {

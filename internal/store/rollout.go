@@ -20,7 +20,14 @@ type Rollout struct {
 	At            time.Time     // when the last step was taken
 	By            string        // who took it: an identity, or a controller
 	Soak, Timeout time.Duration // how long a wave is looked at, and waited for; 0: as the controller does
+	WayBack       Seal          // of the revision that would bring the base back; zero where the controllers sign plans themselves, or it may not come back
 	Step          int64         // rises with every step, and fences the next one; 0: none was taken yet. What is written does not look at it
+}
+
+// Take returns the rollout after a step that somebody took.
+func (r Rollout) Take(next rollout.Rollout, by string, at time.Time) Rollout {
+	r.Rollout, r.By, r.At = next, by, at
+	return r
 }
 
 // ErrStep is returned where somebody else took a step of a rollout meanwhile. Test with errors.Is.
@@ -34,18 +41,19 @@ type rolloutRecord struct {
 	By      string          `json:"by"`
 	Soak    time.Duration   `json:"soak,omitempty"` // nanoseconds
 	Timeout time.Duration   `json:"timeout,omitempty"`
+	WayBack *sealRecord     `json:"wayBack,omitempty"`
 }
 
 func (r *rolloutRecord) check() error {
 	if r.Soak < 0 || r.Timeout < 0 {
 		return errors.New("a rollout waits for some time")
 	}
-	return errors.Join(checkVersion(r.Version), checkMark(r.Mark), checkName("author", r.By), checkTime(r.At), r.Rollout.Check())
+	return errors.Join(checkVersion(r.Version), checkMark(r.Mark), checkName("author", r.By), checkTime(r.At), r.Rollout.Check(), r.WayBack.check())
 }
 
 func encodeRollout(r Rollout) (string, error) {
 	text, err := encode(&rolloutRecord{
-		Version: version, Mark: newMark(), Rollout: r.Rollout, At: r.At.UTC(), By: r.By, Soak: r.Soak, Timeout: r.Timeout,
+		Version: version, Mark: newMark(), Rollout: r.Rollout, At: r.At.UTC(), By: r.By, Soak: r.Soak, Timeout: r.Timeout, WayBack: r.WayBack.record(),
 	})
 	if err != nil {
 		return "", fmt.Errorf("the rollout: %w", err)
@@ -58,7 +66,7 @@ func decodeRollout(kv *mvccpb.KeyValue) (*Rollout, error) {
 	if err := decode(kv.Value, &r); err != nil {
 		return nil, fmt.Errorf("the rollout: %w", err)
 	}
-	return &Rollout{Rollout: r.Rollout, At: r.At.UTC(), By: r.By, Soak: r.Soak, Timeout: r.Timeout, Step: kv.ModRevision}, nil
+	return &Rollout{Rollout: r.Rollout, At: r.At.UTC(), By: r.By, Soak: r.Soak, Timeout: r.Timeout, WayBack: r.WayBack.seal(), Step: kv.ModRevision}, nil
 }
 
 // Present returns the number of the newest revision, 0 where there is none, and the last rollout, nil where there is none, as they stood at one

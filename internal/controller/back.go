@@ -29,11 +29,11 @@ func (d *desk) goBack(ctx context.Context, step int64, b back) (number uint64, e
 		if !now.active() || now.step() != step {
 			return 0, store.ErrStep
 		}
-		text, err := d.lockBack(ctx, now)
+		text, err := d.lockBack(ctx, now, b.at)
 		if err != nil {
 			return 0, err
 		}
-		r := store.Revision{At: b.at, Author: b.author, Kind: "rollback", Reason: b.why, File: now.base.file, Lock: text}
+		r := store.Revision{At: b.at, Author: b.author, Kind: "rollback", Reason: b.why, File: now.base.file, Lock: text, Seal: now.rollout.WayBack}
 		number, err := d.store.CommitRollout(ctx, now.newest.number, r, step, func(number uint64) store.Rollout {
 			next, _ := now.rollout.GoneBack(b.as, number, b.why) // it is active
 			return now.rollout.Take(next, b.author, b.at)
@@ -59,8 +59,15 @@ func (d *desk) endRollout(ctx context.Context, b back) error {
 }
 
 // lockBack returns the lock of the base with the keys that are known now: those of the newest revision, and of gateways that only the base has.
-func (d *desk) lockBack(ctx context.Context, now *present) ([]byte, error) {
+// Where plans are signed outside, keys wait for whoever signs next, and it is the very lock of the base, if it was signed that this may come back.
+func (d *desk) lockBack(ctx context.Context, now *present, at time.Time) ([]byte, error) {
 	lock := now.base.lock
+	if d.outside() {
+		if err := d.checkWayBack(ctx, now, at); err != nil {
+			return nil, err
+		}
+		return lock.Encode()
+	}
 	for _, g := range now.base.intent.Gateways() {
 		if k := now.newest.lock.Gateways[g.Name].PublicKey; !k.IsZero() && lock.Gateways[g.Name].PublicKey != k {
 			lock = lock.With(g.Name, k)

@@ -77,7 +77,7 @@ func New(opts Options) *Controller {
 		sent:  map[string]uint64{}, refused: map[string]uint64{}, rolling: newRolling(opts.Waves),
 		book: &book{store: opts.Store, blotter: newBlotter(), log: opts.Log, now: opts.Now},
 	}
-	c.desk.ready = c.prepare
+	c.desk.ready, c.desk.planKey = c.prepare, planKeyOf(&opts)
 	c.outbox.changed = c.pulse.beat
 	return c
 }
@@ -130,7 +130,7 @@ func (c *Controller) follow(ctx context.Context) error {
 			c.outbox.put(c.step(last, now))
 			c.pulse.beat()
 			if now.newest.number != last.newest.number {
-				c.log.Info("handing out", "revision", now.newest.number)
+				c.tellOf(now.newest)
 			}
 			last = now
 			c.latest.Store(now.newest.number)
@@ -146,6 +146,17 @@ func (c *Controller) follow(ctx context.Context) error {
 		return fmt.Errorf("the store no longer tells of revisions")
 	}
 	return nil
+}
+
+// tellOf says that a revision is handed out, or why it is not.
+func (c *Controller) tellOf(f *fabric) {
+	if c.desk.outside() {
+		if err := c.desk.checkSeal(f); err != nil {
+			c.log.Error("a revision is not handed out", "revision", f.number, "error", err)
+			return
+		}
+	}
+	c.log.Info("handing out", "revision", f.number)
 }
 
 // retryOf returns a channel that tells when to try again what failed; nil, which never tells, where nothing did.

@@ -3,12 +3,14 @@ package controller
 import (
 	"bytes"
 	"context"
+	"crypto/ed25519"
 	"errors"
 	"fmt"
 	"strings"
 	"sync"
 	"time"
 
+	ropewayv1 "ropeway/api/ropeway/v1"
 	"ropeway/internal/compile"
 	"ropeway/internal/diag"
 	"ropeway/internal/intent"
@@ -31,6 +33,8 @@ type fabric struct {
 	lock   *state.Lock
 	plan   *plan.Fabric
 	names  map[string]*plan.Gateway
+	seal   store.Seal // zero where the controllers sign plans themselves
+	sealed sealed
 
 	lockText []byte // lock as it is stored, of a fabric that was proposed here
 }
@@ -51,9 +55,11 @@ func (f *fabric) side() proposal.Side { return proposal.Side{Intent: f.intent, P
 
 // A desk is where changes of the fabric are worked out. They are compiled one at a time and proven beside each other.
 type desk struct {
-	fabric string // its name
-	store  *store.Store
-	ready  func(now, next *present) // told of what is about to be committed; nil: nobody is
+	fabric  string // its name
+	store   *store.Store
+	planKey ed25519.PublicKey // of those who sign plans outside the controllers; nil: they sign themselves
+
+	ready func(now, next *present) // told of what is about to be committed; nil: nobody is
 
 	proofs chan struct{} // holds one for each proof that is made: they take much memory
 
@@ -143,7 +149,7 @@ func (d *desk) compiled(ctx context.Context, number uint64) (*fabric, error) {
 		return nil, fmt.Errorf("read the lock of revision %d: %w", number, err)
 	}
 	p, _ := d.compiler.Compile(in, lock)
-	return (&fabric{number: number, past: r.Past, file: r.File, intent: in, lock: lock}).planned(p), nil
+	return (&fabric{number: number, past: r.Past, file: r.File, intent: in, lock: lock, seal: r.Seal}).planned(p), nil
 }
 
 func revisionName(number uint64) string { return fmt.Sprintf("revision-%d.yaml", number) }
@@ -205,7 +211,8 @@ func (d *desk) adopt(committed *fabric) {
 	}
 }
 
-// withKeys adds what gateways brought when they enrolled to what is remembered. A gateway may enroll before the fabric has it.
+// withKeys adds what gateways brought when they enrolled to what is remembered, and takes away what those brought that were put out. A gateway may
+// enroll before the fabric has it.
 func (d *desk) withKeys(ctx context.Context, in *intent.Fabric, lock *state.Lock) (*state.Lock, error) {
 	members, err := d.store.Members(ctx, gatewayPrefix)
 	if err != nil {
@@ -221,7 +228,10 @@ func (d *desk) withKeys(ctx context.Context, in *intent.Fabric, lock *state.Lock
 	for _, m := range members {
 		name := strings.TrimPrefix(m.Identity, gatewayPrefix)
 		k, err := key.ParsePublic(m.PublicKeys[deviceName])
-		if err == nil && mine[name] && !m.Revoked && lock.Gateways[name].PublicKey != k { // mostly it is known, and nothing is copied
+		if m.Revoked {
+			k = key.Public{}
+		}
+		if err == nil && mine[name] && lock.Gateways[name].PublicKey != k { // mostly it is known, and nothing is copied
 			lock = lock.With(name, k)
 		}
 	}
@@ -243,11 +253,17 @@ type change struct {
 	rollback uint64 // the revision whose file it is; 0: somebody wrote it
 	at       time.Time
 	pace     pace
+	renew    bool            // it is the newest revision's file, to be signed anew
+	seal     *ropewayv1.Seal // nil: none came
+	wayBack  store.Seal
 }
 
 // kind is what a change is called in the history, and why it was made.
 func (c *change) kind() (kind, reason string) {
-	if c.rollback == 0 {
+	switch {
+	case c.renew:
+		return "sign" + c.pace.kind(), c.reason
+	case c.rollback == 0:
 		return "apply" + c.pace.kind(), c.reason
 	}
 	reason = fmt.Sprintf("back to revision %d", c.rollback)
@@ -266,8 +282,8 @@ func (d *desk) apply(ctx context.Context, c change) (number uint64, changed bool
 	if now.newest.number != c.base {
 		return 0, false, moved(c.base, now.newest.number)
 	}
-	if !p.Changed && string(now.newest.file) == string(c.file) {
-		return now.newest.number, false, nil
+	if same, err := d.same(ctx, p, now, next); err != nil || same {
+		return now.newest.number, false, err
 	}
 	if now.active() && (!c.pace.atOnce || len(c.places) > 0) { // whose it is may be another's
 		return 0, false, busy(now.rollout)
@@ -285,15 +301,18 @@ func (d *desk) apply(ctx context.Context, c change) (number uint64, changed bool
 	if err != nil {
 		return 0, false, err
 	}
-	bring := c.pace.rollout(c, p, next)
 	next.number, next.lockText = c.base+1, lock // as a rule; see store.Commit
+	if c.wayBack, err = d.unseal(ctx, &c, now, next); err != nil {
+		return 0, false, err
+	}
+	bring := c.pace.rollout(c, p, next)
 	d.set(next)
 	defer d.set(nil)
 	if d.ready != nil {
 		d.ready(now, now.followed(next, bring(next.number)))
 	}
 	kind, reason := c.kind()
-	r := store.Revision{At: c.at, Author: c.author, Kind: kind, Reason: reason, Override: c.override, File: c.file, Lock: lock}
+	r := store.Revision{At: c.at, Author: c.author, Kind: kind, Reason: reason, Override: c.override, File: c.file, Lock: lock, Seal: next.seal}
 	number, err = d.store.CommitRollout(ctx, c.base, r, now.step(), bring)
 	switch {
 	case errors.Is(err, store.ErrMoved):
@@ -309,11 +328,26 @@ func (d *desk) apply(ctx context.Context, c change) (number uint64, changed bool
 	return number, true, nil
 }
 
+// same reports whether a change changes nothing: neither the file nor what is compiled of it, nor what is signed.
+func (d *desk) same(ctx context.Context, p *proposal.Proposal, now *present, next *fabric) (bool, error) {
+	if p.Changed || !bytes.Equal(now.newest.file, next.file) {
+		return false, nil
+	}
+	if !d.outside() {
+		return true, nil
+	}
+	number, err := d.store.NextNumber(ctx, now.newest.number) // where numbers have jumped, gateways follow none of what was signed before
+	return number == now.newest.number+1 && now.newest.seal.Until == 0 && d.checkSeal(now.newest) == nil, err
+}
+
 // keyAttempts bounds how often the key of a gateway is tried to be made known while others change the fabric.
 const keyAttempts = 64
 
-// know makes the public key of a gateway a part of the fabric.
+// know makes the public key of a gateway a part of the fabric, or leaves it to whoever signs next.
 func (d *desk) know(ctx context.Context, gateway string, k key.Public, at time.Time) error {
+	if d.outside() {
+		return nil
+	}
 	for range keyAttempts {
 		now, err := d.current(ctx)
 		if err != nil {
@@ -336,8 +370,11 @@ func (d *desk) know(ctx context.Context, gateway string, k key.Public, at time.T
 }
 
 // forget takes the public key of a gateway out of the fabric, and returns the revision that does so: 0 where the fabric did not know it. Peers that
-// have no key for a gateway do not speak with it.
+// have no key for a gateway do not speak with it. Where plans are signed outside, it is left to whoever signs next.
 func (d *desk) forget(ctx context.Context, gateway, author string, at time.Time) (number uint64, err error) {
+	if d.outside() {
+		return 0, nil
+	}
 	for range keyAttempts {
 		if err := d.endRollout(ctx, back{author, rollout.Aborted, "gateway " + gateway + " was revoked", at}); err != nil {
 			return 0, err

@@ -138,3 +138,9 @@ func TestKeysThatComeTogether(t *testing.T) {
 		t.Errorf("after a restart: %v", err)
 	}
 }
+
+func problemOf(err error) *diag.Problem {
+	p := new(diag.Problem)
+	errors.As(err, p)
+	return p
+}

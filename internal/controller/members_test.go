@@ -52,14 +52,14 @@ func TestRollback(t *testing.T) {
 			t.Fatal(err)
 		}
 	}
-	name, text, err := d.wanted(t.Context(), "", nil, 1, nil)
+	name, text, err := d.wanted(t.Context(), wish{rollback: 1}, nil)
 	if err != nil || name != "revision-1.yaml" || string(text) != string(file(open)) {
 		t.Fatalf("%s, %v", name, err)
 	}
-	if _, _, err := d.wanted(t.Context(), "", nil, 9, nil); codeOf(err) != "RW7503" {
+	if _, _, err := d.wanted(t.Context(), wish{rollback: 9}, nil); codeOf(err) != "RW7503" {
 		t.Errorf("a revision that is not there: %v", err)
 	}
-	if _, _, err := d.wanted(t.Context(), "", nil, 1, []string{"east"}); codeOf(err) != "RW7604" {
+	if _, _, err := d.wanted(t.Context(), wish{rollback: 1}, []string{"east"}); codeOf(err) != "RW7604" {
 		t.Errorf("a revision for one who is bound to a place: %v", err)
 	}
 	n, changed, err := d.apply(t.Context(), change{author: "a", name: name, file: text, rollback: 1, base: 2, reason: "no", at: at})

@@ -75,7 +75,7 @@ func (p pace) rollout(c change, what *proposal.Proposal, next *fabric) func(numb
 		begin = rollout.AtOnce
 	}
 	return func(number uint64) store.Rollout {
-		return store.Rollout{Rollout: begin(number, c.base, all), At: c.at, By: c.author, Soak: p.Soak, Timeout: p.Timeout}
+		return store.Rollout{Rollout: begin(number, c.base, all), At: c.at, By: c.author, Soak: p.Soak, Timeout: p.Timeout, WayBack: c.wayBack}
 	}
 }
 

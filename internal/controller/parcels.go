@@ -15,21 +15,49 @@ import (
 // between, a comparison of what is there tells. Where numbers have jumped past what gateways may hold, all plans are handed out anew.
 func (c *Controller) parcels(was, now *present) map[string]*parcel {
 	out := map[string]*parcel{}
+	withheld := c.withheld(was, now)
 	for name := range now.gateways() {
 		f, g := now.follows(name)
 		last, before := was.follows(name)
 		switch {
-		case last.past == f.past && plan.Same(before, g):
+		case withheld[f]: // it keeps what it has
+		case last.past == f.past && plan.Same(before, g) && !withheld[last]:
 		case g == nil:
 			out[name] = nil // it comes with the newest revision, and may not have that yet
 		default:
-			fabric, number := f.plan.Name, f.number // and not the whole of f, which the parcel may outlast
-			out[name] = newParcel(number, func() (*ropewayv1.SignedGrant, error) { return c.wrap(fabric, number, g) })
+			out[name] = newParcel(f.number, c.wrapping(f, g))
 		}
 	}
 	for name := range was.gateways() {
 		if _, g := now.follows(name); g == nil {
 			out[name] = nil // it left the fabric: it keeps what it has until somebody takes it down
+		}
+	}
+	return out
+}
+
+// wrapping returns what makes the grant of a gateway. It does not hold on to the whole of its fabric, which it may outlast.
+func (c *Controller) wrapping(f *fabric, g *plan.Gateway) func() (*ropewayv1.SignedGrant, error) {
+	if c.desk.outside() {
+		if tree, err := f.grants(); err == nil { // else it is unsigned
+			return wrapSealed(tree, f.seal.Signature, g)
+		}
+	}
+	name, number := f.plan.Name, f.number
+	return func() (*ropewayv1.SignedGrant, error) { return c.wrap(name, number, g) }
+}
+
+// withheld returns the revisions that gateways would not follow, since nobody signed them as they are compiled here.
+func (c *Controller) withheld(all ...*present) map[*fabric]bool {
+	out := map[*fabric]bool{}
+	if !c.desk.outside() {
+		return out
+	}
+	for _, p := range all {
+		for _, f := range []*fabric{p.newest, p.base} {
+			if f != nil && f.plan != nil && c.desk.checkSeal(f) != nil {
+				out[f] = true
+			}
 		}
 	}
 	return out

@@ -20,32 +20,38 @@ type fabricService struct{ *Controller }
 // Preview implements ropewayv1connect.FabricServiceHandler.
 func (s fabricService) Preview(ctx context.Context, req *ropewayv1.PreviewRequest) (*ropewayv1.PreviewResponse, error) {
 	places := callerOf(ctx).places
-	name, file, err := s.desk.wanted(ctx, req.Name, req.File, req.Rollback, places)
+	name, file, err := s.desk.wanted(ctx, wish{req.Name, req.File, req.Rollback, req.Renew}, places)
 	if err != nil {
 		return nil, asked(err)
 	}
-	p, now, _, err := s.desk.propose(ctx, name, file, places)
+	p, now, next, err := s.desk.propose(ctx, name, file, places)
 	if err != nil {
 		return nil, asked(err)
+	}
+	var toSign *ropewayv1.ToSign
+	if len(places) == 0 { // else it is more than the caller may see
+		if toSign, err = s.desk.toSign(ctx, now, next); err != nil {
+			return nil, asked(err)
+		}
 	}
 	text, err := json.Marshal(p)
 	if err != nil {
 		return nil, err
 	}
-	return &ropewayv1.PreviewResponse{Base: now.newest.number, Proposal: text, Changed: p.Changed, Proven: p.Proof.OK}, nil
+	return &ropewayv1.PreviewResponse{Base: now.newest.number, Proposal: text, Changed: p.Changed, Proven: p.Proof.OK, ToSign: toSign}, nil
 }
 
 // Apply implements ropewayv1connect.FabricServiceHandler.
 func (s fabricService) Apply(ctx context.Context, req *ropewayv1.ApplyRequest) (*ropewayv1.ApplyResponse, error) {
 	caller := callerOf(ctx)
 	who := caller.String()
-	name, file, err := s.desk.wanted(ctx, req.Name, req.File, req.Rollback, caller.places)
+	name, file, err := s.desk.wanted(ctx, wish{req.Name, req.File, req.Rollback, req.Renew}, caller.places)
 	if err != nil {
 		return nil, asked(err)
 	}
 	number, changed, err := s.desk.apply(ctx, change{
 		author: who, name: name, file: file, rollback: req.Rollback, base: req.Base, places: caller.places, override: req.Override, reason: req.Reason, at: s.opts.Now(),
-		pace: s.pace(req),
+		pace: s.pace(req), renew: req.Renew, seal: req.Seal,
 	})
 	if err != nil {
 		s.log.Warn("a change was refused", "author", who, "error", err)
@@ -70,7 +76,7 @@ func (s fabricService) GetRevision(ctx context.Context, req *ropewayv1.GetRevisi
 	if err != nil {
 		return nil, asked(err)
 	}
-	return &ropewayv1.GetRevisionResponse{Revision: revision(r), File: r.File, Lock: r.Lock}, nil
+	return &ropewayv1.GetRevisionResponse{Revision: revision(r), File: r.File, Lock: r.Lock, Signature: r.Seal.Signature, Until: r.Seal.Until}, nil
 }
 
 // How many revisions a page has.

@@ -9,6 +9,7 @@ import (
 	"time"
 
 	ropewayv1 "ropeway/api/ropeway/v1"
+	"ropeway/internal/diag"
 	"ropeway/internal/rollout"
 	"ropeway/internal/store"
 )
@@ -222,10 +223,26 @@ func (l *lookout) admit(ctx context.Context, now *present, seen map[string]rollo
 func (l *lookout) fail(ctx context.Context, now *present, why string) error {
 	b := back{author: l.self(), as: rollout.Failed, why: fmt.Sprintf("the rollout of revision %d failed: %s", now.rollout.Revision, why), at: l.opts.Now()}
 	number, err := l.desk.goBack(ctx, now.step(), b)
+	if stuck := new(diag.Problem); errors.As(err, stuck) {
+		return l.hold(ctx, now, why, stuck)
+	}
 	if err != nil {
 		return others(err)
 	}
 	l.log.Error("a rollout failed", "revision", now.rollout.Revision, "back", number, "why", why)
+	return nil
+}
+
+// hold pauses a rollout that failed, and cannot go back before somebody signs that.
+func (l *lookout) hold(ctx context.Context, now *present, why string, stuck *diag.Problem) error {
+	next, err := now.rollout.Hold(fmt.Sprintf("it failed: %s; %s (%s)", why, stuck.Message, stuck.Hint))
+	if err != nil {
+		return err
+	}
+	if err := l.opts.Store.StepRollout(ctx, now.step(), now.rollout.Take(next, l.self(), l.opts.Now())); err != nil {
+		return others(err)
+	}
+	l.log.Error("a rollout failed, and waits for somebody who signs", "revision", now.rollout.Revision, "code", stuck.Code, "why", why)
 	return nil
 }
 

@@ -51,7 +51,7 @@ func (d *desk) surpass(ctx context.Context, gateway string, epoch uint64, at tim
 		if err != nil || now.number > epoch {
 			return err
 		}
-		if err := d.store.Surpass(ctx, epoch); err != nil || now.number == 0 {
+		if err := d.store.Surpass(ctx, epoch); err != nil || now.number == 0 || d.outside() { // then whoever signs next makes the revision
 			return err
 		}
 		lock, err := now.lock.Encode()

@@ -41,7 +41,7 @@ type Rollout struct {
 	Rest     int        `json:"rest,omitempty"`   // how many gateways it concerned, when it began, that no wave names; where there are any they are the last wave
 	Wave     int        `json:"wave"`             // the last one that was admitted, from 0
 	Away     []string   `json:"away,omitempty"`   // gateways that nobody heard of when their wave was admitted
-	Why      string     `json:"why,omitempty"`    // why it went back
+	Why      string     `json:"why,omitempty"`    // why it went back, or should have
 	Back     uint64     `json:"back,omitempty"`   // the revision by which it went back
 }
 
@@ -112,7 +112,22 @@ func (r Rollout) Next(away []string) (Rollout, error) {
 func (r Rollout) Pause() (Rollout, error) { return r.become(Paused, Running) }
 
 // Resume lets it go on.
-func (r Rollout) Resume() (Rollout, error) { return r.become(Running, Paused) }
+func (r Rollout) Resume() (Rollout, error) {
+	next, err := r.become(Running, Paused)
+	if err == nil {
+		next.Why = ""
+	}
+	return next, err
+}
+
+// Hold pauses a rollout that should go back and cannot, and says why.
+func (r Rollout) Hold(why string) (Rollout, error) {
+	next, err := r.Pause()
+	if err == nil {
+		next.Why = why
+	}
+	return next, err
+}
 
 func (r Rollout) become(s, from State) (Rollout, error) {
 	if r.State != from {

@@ -160,3 +160,16 @@ func private(f *os.File, kind uint32) error {
 	}
 	return nil
 }
+
+// ReadSecret returns what a file of mode 0600 holds, at most limit bytes, wherever it stands: a key that somebody keeps where he likes.
+func ReadSecret(path string, limit int64) ([]byte, error) {
+	f, err := open(path)
+	if err != nil {
+		return nil, err
+	}
+	defer func() { _ = f.Close() }()
+	if err := private(f, unix.S_IFREG); err != nil {
+		return nil, err
+	}
+	return readOpen(f, path, limit)
+}

@@ -133,3 +133,33 @@ func TestASecretStaysInItsDirectory(t *testing.T) {
 		}
 	}
 }
+
+// A secret that stands alone is as private as those of a directory.
+func TestReadSecret(t *testing.T) {
+	dir := t.TempDir()
+	path := filepath.Join(dir, "key")
+	if err := os.WriteFile(path, []byte("secret"), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	if got, err := files.ReadSecret(path, 6); err != nil || string(got) != "secret" {
+		t.Errorf("got %q, %v", got, err)
+	}
+	if _, err := files.ReadSecret(path, 5); !errors.Is(err, files.ErrTooLarge) {
+		t.Errorf("larger than the limit: %v", err)
+	}
+	if err := os.Symlink(path, path+".link"); err != nil {
+		t.Fatal(err)
+	}
+	if _, err := files.ReadSecret(path+".link", 6); !errors.Is(err, files.ErrLink) {
+		t.Errorf("a link: %v", err)
+	}
+	if _, err := files.ReadSecret(dir, 6); !errors.Is(err, files.ErrNotRegular) {
+		t.Errorf("a directory: %v", err)
+	}
+	if err := os.Chmod(path, 0o604); err != nil {
+		t.Fatal(err)
+	}
+	if _, err := files.ReadSecret(path, 6); !errors.Is(err, files.ErrExposed) {
+		t.Errorf("others may read it: %v", err)
+	}
+}

@@ -10,7 +10,7 @@ import (
 // The layers hold through every import of an import; the linter sees only the first. What a package of the module may lead to,
 // beside itself and what stands before it:
 func TestLayers(t *testing.T) {
-	words := []string{"fabric", "key", "diag", "prefixes", "token"}
+	words := []string{"fabric", "key", "plankey", "diag", "prefixes", "token"}
 	thought := []string{"intent", "plan", "state", "compile", "verify", "reach", "proposal", "export", "scope", "rollout", "diagnose", "adopt", "audit"}
 	spoken := slices.Concat(words, []string{"role", "api/ropeway/v1", "api/ropeway/v1/ropewayv1connect"})
 	for _, layer := range []struct {
@@ -32,6 +32,7 @@ func TestLayers(t *testing.T) {
 		{"beside the hands", []string{"authority"}, slices.Concat(spoken, []string{"files", "pin"})},
 		{"a hand", []string{"store"}, []string{"key", "diag", "files", "rollout", "audit"}},
 		{"what binds two of them", []string{"backup"}, slices.Concat(spoken, []string{"files", "pin", "authority", "store", "rollout", "audit"})},
+		{"a hand", []string{"signer"}, []string{"diag", "files", "plankey"}},
 		{"a hand", []string{"sink"}, []string{"diag", "files", "audit"}},
 	} {
 		for _, name := range layer.packages {

@@ -9,6 +9,7 @@ import (
 	"ropeway/internal/files"
 	"ropeway/internal/identity"
 	"ropeway/internal/member"
+	"ropeway/internal/plankey"
 	"ropeway/internal/token"
 )
 
@@ -17,7 +18,7 @@ const firstDevice = "rw0"
 
 func newEnrollCommand() *cobra.Command {
 	var d dirs
-	var server, text string
+	var server, text, planKey string
 	cmd := &cobra.Command{
 		Use:   "enroll --server URL --token TOKEN",
 		Short: "Make this machine the gateway that a token is for",
@@ -28,6 +29,7 @@ then on. The token says whom to trust, so no certificate has to be installed fir
 	}
 	cmd.Flags().StringVar(&server, "server", "", "the controller, as https://HOST:PORT")
 	cmd.Flags().StringVar(&text, "token", "", "the token, or - for standard input")
+	cmd.Flags().StringVar(&planKey, "plan-key", "", "public half of the key that signs plans, where you know it: nobody else's is believed")
 	_ = cmd.MarkFlagRequired("server")
 	_ = cmd.MarkFlagRequired("token")
 	d.addState(cmd)
@@ -44,11 +46,18 @@ then on. The token says whom to trust, so no certificate has to be installed fir
 		if err := files.SecretDir(d.state); err != nil {
 			return problem("RW4003", err.Error(), "check its owner, mode and file system")
 		}
+		with := member.Beside{}
+		if planKey != "" {
+			if with.PlanKey, err = plankey.Public([]byte(planKey)); err != nil {
+				return problem("RW4016", "--plan-key: "+err.Error(), "give the line as ssh-add -L prints it")
+			}
+		}
 		private, err := identity.In(d.state).LoadOrMake(firstDevice)
 		if err != nil {
 			return err
 		}
-		m, err := member.Enroll(cmd.Context(), courier.MemberFile(d.state), server, t, map[string]string{firstDevice: private.Public().String()})
+		with.PublicKeys = map[string]string{firstDevice: private.Public().String()}
+		m, err := member.Enroll(cmd.Context(), courier.MemberFile(d.state), server, t, with)
 		if err != nil {
 			return problem("RW4016", err.Error(), "is the controller there, and the token unused and not too old?")
 		}

@@ -25,6 +25,7 @@ type applying struct {
 
 	atOnce, supersede, noWait bool
 	soak, timeout             time.Duration
+	signing                   signing
 }
 
 func newApplyCommand() *cobra.Command {
@@ -64,6 +65,7 @@ func (a *applying) flags(cmd *cobra.Command) {
 	cmd.Flags().BoolVar(&a.noWait, "no-wait", false, "do not wait for the gateways")
 	cmd.Flags().DurationVar(&a.soak, "soak", 0, "how long a wave that is well is looked at before the next one begins (default: as the controller does)")
 	cmd.Flags().DurationVar(&a.timeout, "timeout", 0, "how long a wave waits for a gateway that was given the change (default: as the controller does)")
+	a.signing.flags(cmd)
 }
 
 // maxAppliedFile is how much of a fabric file, or of a saved plan, which holds one in base64, is read, in bytes.
@@ -89,6 +91,7 @@ type wish struct {
 	name     string
 	file     []byte
 	rollback uint64
+	renew    bool            // the newest revision's, signed anew
 	saved    *proposal.Saved // nil: it was not looked at before
 }
 
@@ -99,7 +102,7 @@ func (a *applying) propose(cmd *cobra.Command, r *remote, w wish) error {
 			return err
 		}
 	}
-	seen, err := r.preview(cmd.Context(), &ropewayv1.PreviewRequest{File: w.file, Name: w.name, Rollback: w.rollback})
+	seen, err := r.preview(cmd.Context(), &ropewayv1.PreviewRequest{File: w.file, Name: w.name, Rollback: w.rollback, Renew: w.renew})
 	if err != nil {
 		return err
 	}
@@ -108,27 +111,42 @@ func (a *applying) propose(cmd *cobra.Command, r *remote, w wish) error {
 			return err
 		}
 	}
+	if w.renew && seen.toSign == nil {
+		return say(cmd, "The controllers sign plans themselves: there is nothing to do.\n")
+	}
 	seen.asks = true
 	if err := say(cmd, "%s", seen.text(styleOf(cmd, cmd.OutOrStdout()))); err != nil {
 		return err
 	}
-	switch {
-	case len(seen.Unproven(a.override)) > 0:
+	if len(seen.Unproven(a.override)) > 0 {
 		return exitProof
-	case !a.yes && w.saved == nil && seen.Changed:
+	}
+	if err := a.signing.ready(seen, a.yes); err != nil {
+		return err
+	}
+	if !a.yes && w.saved == nil && seen.Changed {
 		if ok, err := ask(cmd, "Apply this to the fabric?"); err != nil || !ok {
 			return err
 		}
 	}
+	signed, err := a.signing.sign(cmd, r, seen, !a.atOnce)
+	if err != nil {
+		return err
+	}
 	done, err := r.fabric.Apply(cmd.Context(), &ropewayv1.ApplyRequest{
 		File: w.file, Name: w.name, Rollback: w.rollback, Base: seen.base, Override: a.override, Reason: a.reason,
-		AtOnce: a.atOnce, Soak: durationpb.New(a.soak), Timeout: durationpb.New(a.timeout),
+		AtOnce: a.atOnce, Soak: durationpb.New(a.soak), Timeout: durationpb.New(a.timeout), Renew: w.renew, Seal: signed,
 	})
 	if connect.CodeOf(err) == connect.CodeAborted {
 		return r.moved(cmd, seen.base)
 	}
 	if err != nil {
 		return err
+	}
+	if signed != nil && done.Changed {
+		if err := r.noteSigned(done.Revision); err != nil {
+			return err
+		}
 	}
 	if !done.Changed {
 		return say(cmd, "The fabric is so already, at revision %d.\n", done.Revision)

@@ -10,11 +10,12 @@ import (
 
 	"ropeway/internal/files"
 	"ropeway/internal/member"
+	"ropeway/internal/plankey"
 	"ropeway/internal/token"
 )
 
 func newLoginCommand() *cobra.Command {
-	var text string
+	var text, planKey string
 	cmd := &cobra.Command{
 		Use:   "login URL --token TOKEN",
 		Short: "Become somebody to a controller",
@@ -24,6 +25,7 @@ installed first. "--token -" reads it from standard input, where no list of proc
 		Args: cobra.ExactArgs(1),
 	}
 	cmd.Flags().StringVar(&text, "token", "", "the token, or - for standard input")
+	cmd.Flags().StringVar(&planKey, "plan-key", "", "public half of the key that signs plans, where you know it: nobody else's is believed")
 	_ = cmd.MarkFlagRequired("token")
 	cmd.RunE = func(cmd *cobra.Command, args []string) error {
 		t, err := readToken(cmd, text)
@@ -37,13 +39,28 @@ installed first. "--token -" reads it from standard input, where no list of proc
 		if err := files.SecretDir(filepath.Dir(path)); err != nil {
 			return unwritable("directory", err)
 		}
-		m, err := member.Enroll(cmd.Context(), path, args[0], t, nil)
+		with, err := beside(planKey)
+		if err != nil {
+			return err
+		}
+		m, err := member.Enroll(cmd.Context(), path, args[0], t, with)
 		if err != nil {
 			return problem("RW7005", "login", err.Error(), "is the controller there, and the token unused and not too old?")
 		}
 		return say(cmd, "You are %s of fabric %s.\n", m.Identity, m.Fabric)
 	}
 	return cmd
+}
+
+// beside reads a public key that was given as text, if there is one.
+func beside(planKey string) (b member.Beside, err error) {
+	if planKey == "" {
+		return b, nil
+	}
+	if b.PlanKey, err = plankey.Public([]byte(planKey)); err != nil {
+		return b, problem("RW6001", "--plan-key", err.Error(), "give the line as ssh-add -L prints it")
+	}
+	return b, nil
 }
 
 // readToken takes a token from the command line or from standard input.

@@ -88,7 +88,7 @@ func memberTable(lines []memberLine) *console.Table {
 }
 
 func newMemberRevokeCommand() *cobra.Command {
-	var yes bool
+	a := applying{atOnce: true, noWait: true}
 	cmd := &cobra.Command{
 		Use: "revoke ROLE/NAME", Short: "Put a gateway or a person out, at once and for good",
 		Long: `Revoke makes a certificate worthless, and ends the connection that its owner has open. A gateway's key leaves the fabric too, in a revision of
@@ -97,18 +97,19 @@ With a new token the same name can be let in again.`,
 		Example: "  ropeway member revoke gateway/use1-a\n  ropeway member revoke operator/ada --auto-approve",
 		Args:    cobra.ExactArgs(1), ValidArgsFunction: completeRemote(1, completeMembers),
 	}
-	cmd.Flags().BoolVar(&yes, "auto-approve", false, "do not ask")
+	cmd.Flags().BoolVar(&a.yes, "auto-approve", false, "do not ask")
+	a.signing.flags(cmd)
 	cmd.RunE = func(cmd *cobra.Command, args []string) error {
 		id, err := role.Parse(args[0])
 		if err != nil {
 			return problem("RW6001", "member "+diag.Quote(args[0]), "it names nobody", "name a role and a name, as ropeway member list shows them: gateway/use1-a, operator/ada")
 		}
-		if !yes {
+		if !a.yes {
 			if ok, err := ask(cmd, revokeQuestion(id)); err != nil || !ok {
 				return err
 			}
 		}
-		return talk(cmd, func(r *remote) error { return r.revoke(cmd, id) })
+		return talk(cmd, func(r *remote) error { return r.revoke(cmd, id, a) })
 	}
 	return cmd
 }
@@ -120,7 +121,7 @@ func revokeQuestion(id role.Identity) string {
 	return "Put " + id.String() + " out?"
 }
 
-func (r *remote) revoke(cmd *cobra.Command, id role.Identity) error {
+func (r *remote) revoke(cmd *cobra.Command, id role.Identity, a applying) error {
 	done, err := r.members.RevokeMember(cmd.Context(), &ropewayv1.RevokeMemberRequest{Identity: id.String()})
 	if connect.CodeOf(err) == connect.CodeNotFound {
 		return problem("RW7505", "member "+id.String(), "nobody of that name is a member", "ropeway member list shows who is")
@@ -133,7 +134,17 @@ func (r *remote) revoke(cmd *cobra.Command, id role.Identity) error {
 	if done.Revision > 0 {
 		text, args = text+" Revision %d takes its key out of the fabric.", append(args, done.Revision)
 	}
-	return say(cmd, text+"\n", args...)
+	if err := say(cmd, text+"\n", args...); err != nil || done.Revision > 0 || id.Role != role.Gateway {
+		return err
+	}
+	seen, err := r.preview(cmd.Context(), &ropewayv1.PreviewRequest{Renew: true})
+	if err != nil || seen.toSign == nil || !seen.Changed {
+		return err // no other gateway knows its key
+	}
+	if err := say(cmd, "Its key is in the fabric until you sign that it is not.\n"); err != nil {
+		return err
+	}
+	return a.propose(cmd, r, wish{name: "the newest revision", renew: true})
 }
 
 func completeMembers(ctx context.Context, r *remote) []string {

@@ -14,6 +14,7 @@ import (
 	"ropeway/internal/intent"
 	"ropeway/internal/plan"
 	"ropeway/internal/proposal"
+	"ropeway/internal/seal"
 )
 
 // A shown is a proposal, and the file that it comes from.
@@ -26,6 +27,8 @@ type shown struct {
 	saved   string // the file that it was saved in
 	between string // "revision 3 → 5" where both are revisions
 	asks    bool   // a question follows
+
+	toSign *seal.Case // nil: the controllers sign plans themselves
 }
 
 func newPlanCommand() *cobra.Command {
@@ -208,6 +211,7 @@ func (p *shown) text(s console.Style) string {
 		}
 		b.WriteString("\n")
 	}
+	b.WriteString(keysText(s, p.toSign, p.base))
 	b.WriteString(s.Bold("Proof") + "\n" + indent(proofText(s, p.Proof)) + "\n")
 	added, changed, removed := p.Plan.Count()
 	switch {

@@ -16,6 +16,9 @@ func (r *remote) preview(ctx context.Context, req *ropewayv1.PreviewRequest) (*s
 	if err != nil {
 		return nil, err
 	}
+	if answer.ToSign != nil {
+		return r.examine(ctx, req, answer)
+	}
 	p := &shown{Proposal: &proposal.Proposal{}, file: req.Name, remote: true, base: answer.Base, digest: proposal.Digest(answer.Proposal)}
 	if err := json.Unmarshal(answer.Proposal, p.Proposal); err != nil {
 		return nil, fmt.Errorf("read the controller's answer: %w", err)

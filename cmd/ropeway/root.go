@@ -39,7 +39,7 @@ Exit codes: 0 all is well; 1 an error; 2 "plan" found changes; 3 something that 
 	addGroup(root, "file", newInitCommand(), newImportCommand(), newSchemaCommand(), newValidateCommand())
 	addGroup(root, "fabric", newPlanCommand(), newVerifyCommand(), newTraceCommand())
 	addGroup(root, "hand", newKeysCommand(), newExportCommand())
-	addGroup(root, "controller", newLoginCommand(), newTokenCommand(), newMemberCommand(), newApplyCommand(), newRolloutCommand(), newRollbackCommand(), newHistoryCommand(), newShowCommand(),
+	addGroup(root, "controller", newLoginCommand(), newTokenCommand(), newMemberCommand(), newApplyCommand(), newRolloutCommand(), newRollbackCommand(), newSignCommand(), newHistoryCommand(), newShowCommand(),
 		newDiffCommand(), newStatusCommand(), newGetCommand(), newDescribeCommand(), newDriftCommand(), newClusterCommand(), newBackupCommand(), newAuditCommand())
 	addGroup(root, "lab", newLabCommand())
 	root.AddCommand(newVersionCommand())

@@ -17,12 +17,12 @@ func newAuthorityCommand() *cobra.Command {
 		Use: "authority", Short: "Make an authority beforehand", Args: cobra.NoArgs,
 		RunE: func(cmd *cobra.Command, _ []string) error { return cmd.Help() },
 	}
-	cmd.AddCommand(newAuthorityInitCommand())
+	cmd.AddCommand(newAuthorityInitCommand(), newAuthorityTakeOutCommand())
 	return cmd
 }
 
 func newAuthorityInitCommand() *cobra.Command {
-	var data, name string
+	var data, name, planKey string
 	cmd := &cobra.Command{
 		Use:   "init --data DIR --fabric NAME",
 		Short: "Make the authority of a fabric whose controllers begin together",
@@ -33,6 +33,7 @@ where nobody reads along, with mode 0700, and keep no other copy.`,
 	}
 	cmd.Flags().StringVar(&data, "data", "", "directory of a controller; made with mode 0700")
 	cmd.Flags().StringVar(&name, "fabric", "", "name of the fabric, as in its file")
+	planKeyFlag(cmd.Flags(), &planKey)
 	_ = cmd.MarkFlagDirname("data")
 	cmd.RunE = func(cmd *cobra.Command, _ []string) error {
 		if data == "" || !fabric.ValidName(name) {
@@ -40,6 +41,9 @@ where nobody reads along, with mode 0700, and keep no other copy.`,
 		}
 		if err := files.SecretDir(data); err != nil {
 			return problem("RW7103", err.Error(), "check its owner, mode and file system")
+		}
+		if err := keepElsewhere(data, planKey); err != nil {
+			return err
 		}
 		dir := filepath.Join(data, authorityDir)
 		if _, err := authority.Open(dir, name, time.Now()); err != nil {

@@ -27,7 +27,7 @@ import (
 type serving struct {
 	data, fabric, listen, logFormat string
 	names                           []string
-	controller, url                 string
+	controller, url, planKey        string
 	recipients                      []string
 	cluster                         clustering
 	audit                           auditing
@@ -54,6 +54,7 @@ token create --controller NAME". --initial-cluster makes several at once, and --
 	flags.StringSliceVar(&s.names, "name", nil, "a name or address that they connect to; for its certificate (default: this machine's name and localhost)")
 	flags.StringVar(&s.controller, "controller", "first", "name of this controller among others, a DNS label")
 	flags.StringVar(&s.url, "url", "", "what gateways and people are told of where this controller is (default: https:// and the first --name, with the port of --listen)")
+	planKeyFlag(flags, &s.planKey)
 	flags.StringSliceVar(&s.recipients, "backup-recipient", nil, "who can read backups: the public half of a key of ropewayd backup-key, age1…")
 	flags.DurationVar(&s.waves.Soak, "rollout-soak", time.Second, "how long a wave of a rollout is looked at before the next one begins")
 	flags.DurationVar(&s.waves.Timeout, "rollout-timeout", 3*time.Minute, "how long a wave waits for a gateway that was given the new revision")
@@ -95,6 +96,9 @@ func (s *serving) run(ctx context.Context, out, errOut io.Writer) (err error) {
 		return problem("RW7103", err.Error(), "check its owner, mode and file system")
 	}
 	defer onHangup(ctx, reopen)()
+	if err := keepElsewhere(s.data, s.planKey); err != nil {
+		return err
+	}
 	h, err := s.open(ctx, opts.URL, log)
 	if err != nil {
 		return err

@@ -128,7 +128,7 @@ func (c *running) login(t *testing.T) *member.Member {
 	must(t, files.SecretDir(dir))
 	var m *member.Member
 	eventually(t, "the administrator is enrolled", func() bool {
-		m, err = member.Enroll(t.Context(), filepath.Join(dir, "member.json"), c.url(), tok, nil)
+		m, err = member.Enroll(t.Context(), filepath.Join(dir, "member.json"), c.url(), tok, member.Beside{})
 		return err == nil
 	})
 	return m

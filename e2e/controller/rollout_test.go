@@ -51,15 +51,21 @@ func newTrio(t *testing.T) *world {
 	w.serve()
 	w.do("login", server, "--token", w.firstToken())
 	w.do("apply", w.trio(anyPing), "--auto-approve")
-	for _, g := range w.gateways {
-		if out, err := g.enroll(strings.TrimSpace(w.do("token", "create", "--gateway", g.name()))); err != nil {
-			t.Fatalf("enroll: %v\n%s", err, out)
-		}
-		g.run("--confirm-within", "8s")
-	}
+	w.everybodyEnrolls()
 	w.everybodyWell()
 	w.everybodyReaches()
 	return w
+}
+
+// everybodyEnrolls makes all gateways members, and runs them.
+func (w *world) everybodyEnrolls(more ...string) {
+	w.t.Helper()
+	for _, g := range w.gateways {
+		if out, err := g.enroll(strings.TrimSpace(w.do("token", "create", "--gateway", g.name())), more...); err != nil {
+			w.t.Fatalf("enroll: %v\n%s", err, out)
+		}
+		g.run("--confirm-within", "8s")
+	}
 }
 
 // nobodyGreets waits until the last handshake is longer ago than WireGuard waits before it tries again, 5 s (whitepaper, section 6.1): gateways that

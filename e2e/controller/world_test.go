@@ -219,8 +219,8 @@ func (g *gateway) command(args ...string) []string {
 	return append([]string{"unshare", "-m", "sh", "-c", `mount --bind "$0" /run && exec "$@"`, g.path("run"), filepath.Join(programs, "ropeway-gateway")}, args...)
 }
 
-func (g *gateway) enroll(token string) (out string, err error) {
-	argv := g.command("enroll", "--server", server, "--token", token)
+func (g *gateway) enroll(token string, more ...string) (out string, err error) {
+	argv := g.command(append([]string{"enroll", "--server", server, "--token", token}, more...)...)
 	var both []byte
 	nstest.In(g.w.t, g.ns, func() { both, err = exec.Command(argv[0], argv[1:]...).CombinedOutput() })
 	return string(both), err

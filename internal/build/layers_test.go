@@ -22,6 +22,7 @@ func TestLayers(t *testing.T) {
 		{"a word of the API", []string{"role"}, spoken},
 		{"thought", thought, slices.Concat(words, thought)},
 		{"a thought of the API", []string{"grant"}, slices.Concat(spoken, thought)},
+		{"what binds thoughts of it", []string{"seal"}, slices.Concat(spoken, thought, []string{"grant"})},
 		{"a hand", []string{"wireguard"}, slices.Concat(words, []string{"plan", "rtnl"})},
 		{"a hand", []string{"route"}, slices.Concat(words, []string{"plan", "rtnl"})},
 		{"a hand", []string{"firewall"}, slices.Concat(words, []string{"plan"})},

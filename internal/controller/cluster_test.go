@@ -94,7 +94,7 @@ func (st *station) person(t *testing.T, id role.Identity) *member.Member {
 	must(t, files.SecretDir(dir))
 	var m *member.Member
 	eventually(t, "the controller enrolls", func() bool {
-		m, err = member.Enroll(t.Context(), filepath.Join(dir, "member.json"), st.url, tok, nil)
+		m, err = member.Enroll(t.Context(), filepath.Join(dir, "member.json"), st.url, tok, member.Beside{})
 		return err == nil
 	})
 	return m

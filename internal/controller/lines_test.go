@@ -18,7 +18,8 @@ import (
 
 // What a line writes is what package proto and the Connect protocol make of it.
 func TestWatchMessage(t *testing.T) {
-	for _, signed := range []*ropewayv1.SignedGrant{nil, {Grant: []byte("plan"), Signature: []byte("name")}, {Grant: make([]byte, 300_000), Signature: make([]byte, 64)}} {
+	for _, signed := range []*ropewayv1.SignedGrant{nil, {Grant: []byte("plan"), Signature: []byte("name")}, {Grant: make([]byte, 300_000), Signature: make([]byte, 64)},
+		{Grant: []byte("plan"), Signature: []byte("name"), Size: 300, Root: make([]byte, 32), Index: 299, Path: make([]byte, 288)}} {
 		want, err := proto.Marshal(&ropewayv1.WatchResponse{Grant: signed})
 		must(t, err)
 		envelope := append([]byte{0, byte(len(want) >> 24), byte(len(want) >> 16), byte(len(want) >> 8), byte(len(want))}, want...)

@@ -82,7 +82,7 @@ func TestGatewaysMove(t *testing.T) {
 	state := filepath.Join(t.TempDir(), "state")
 	must(t, files.SecretDir(state))
 	eventually(t, "the gateway is enrolled", func() bool {
-		_, err := member.Enroll(t.Context(), courier.MemberFile(state), door, tok, nil)
+		_, err := member.Enroll(t.Context(), courier.MemberFile(state), door, tok, member.Beside{})
 		return err == nil
 	})
 	second := serveAt(t, "second", dir, s)

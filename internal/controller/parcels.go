@@ -12,7 +12,8 @@ import (
 
 // parcels returns what has to be put into the outbox to come from what gateways were to have to what they are to have now. Who is to have the same
 // finds the same parcel: mostly the compiler hands back the very plan of a gateway that did not change, and where it compiled something else in
-// between, a comparison of what is there tells. Where numbers have jumped past what gateways may hold, all plans are handed out anew.
+// between, a comparison of what is there tells. Where numbers have jumped past what gateways may hold, or what lapsed does so no more, all plans are
+// handed out anew.
 func (c *Controller) parcels(was, now *present) map[string]*parcel {
 	out := map[string]*parcel{}
 	withheld := c.withheld(was, now)
@@ -21,7 +22,7 @@ func (c *Controller) parcels(was, now *present) map[string]*parcel {
 		last, before := was.follows(name)
 		switch {
 		case withheld[f]: // it keeps what it has
-		case last.past == f.past && plan.Same(before, g) && !withheld[last]:
+		case last.past == f.past && last.seal.Until == f.seal.Until && plan.Same(before, g) && !withheld[last]:
 		case g == nil:
 			out[name] = nil // it comes with the newest revision, and may not have that yet
 		default:

@@ -97,7 +97,7 @@ func (o *owner) granted(gateway string, epoch uint64) *plan.Gateway {
 	waitFor(o.h.t, func() bool { p = o.h.outbox.look(gateway); return p != nil && p.epoch == epoch })
 	s, err := p.wrap()
 	must(o.h.t, err)
-	g, err := grant.Verifier{Authority: o.public(), Fabric: "shop", Gateway: gateway, Epoch: epoch - 1, Now: time.Now()}.Open(s)
+	g, err := grant.Verifier{Authority: o.public(), Fabric: "shop", Gateway: gateway, Epoch: epoch - 1, Now: uint64(time.Now().Unix())}.Open(s)
 	must(o.h.t, err)
 	doc, err := plan.Decode(g.Plan)
 	must(o.h.t, err)
@@ -250,7 +250,7 @@ func TestTakenOver(t *testing.T) {
 			must(t, err)
 			s, err := tree.Wrap(forged.gateway("gw1"), signature)
 			must(t, err)
-			v := grant.Verifier{Authority: o.public(), Fabric: "shop", Gateway: "gw1", Epoch: 1, Now: time.Now()}
+			v := grant.Verifier{Authority: o.public(), Fabric: "shop", Gateway: "gw1", Epoch: 1, Now: uint64(time.Now().Unix())}
 			if _, err := v.Open(s); !errors.Is(err, grant.ErrSignature) {
 				t.Errorf("%s with %s is followed: %v", name, how, err)
 			}

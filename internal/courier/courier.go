@@ -231,7 +231,7 @@ func (c *Courier) take(ctx context.Context, signed *ropewayv1.SignedGrant) error
 	c.mu.Lock()
 	held := c.held
 	c.mu.Unlock()
-	held.Now = time.Now()
+	held.Now = uint64(time.Now().Unix())
 	next, err := open(held, signed)
 	if err != nil {
 		return err

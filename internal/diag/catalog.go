@@ -26,6 +26,7 @@ func Catalog() []Entry {
 		auditLog(),    // RW74xx
 		changing(),    // RW75xx
 		bounds(),      // RW76xx
+		signing(),     // RW78xx
 	)
 }
 

@@ -19,7 +19,6 @@ import (
 	"crypto/ed25519"
 	"errors"
 	"fmt"
-	"time"
 
 	"google.golang.org/protobuf/proto"
 
@@ -75,7 +74,7 @@ type Verifier struct {
 	Authority       ed25519.PublicKey // pinned when the gateway was enrolled
 	Fabric, Gateway string            // its own
 	Epoch           uint64            // the highest that was followed; 0 for none
-	Now             time.Time         // when the grant is taken; zero where it is read once more that was taken before: that one does not lapse
+	Now             uint64            // when the grant is taken, in seconds since 1970; 0 where it is read once more that was taken before: that one does not lapse
 }
 
 // Open returns what was signed, or why it is not to be followed: ErrSignature, ErrFormat, ErrForeign, ErrOld or ErrLapsed. The epoch held is old, too.
@@ -97,8 +96,8 @@ func (v Verifier) Open(s *ropewayv1.SignedGrant) (*ropewayv1.Grant, error) {
 			ErrForeign, g.GetGateway(), g.GetFabric(), diag.Quote(v.Gateway), diag.Quote(v.Fabric))
 	case g.GetEpoch() <= v.Epoch:
 		return nil, fmt.Errorf("open a grant: %w: %d, and %d is held", ErrOld, g.GetEpoch(), v.Epoch)
-	case g.GetUntil() != 0 && !v.Now.IsZero() && v.Now.Unix() > int64(g.GetUntil()):
-		return nil, fmt.Errorf("open a grant: %w: it was to be taken until %s", ErrLapsed, time.Unix(int64(g.GetUntil()), 0).UTC().Format(time.RFC3339))
+	case g.GetUntil() != 0 && v.Now > g.GetUntil():
+		return nil, fmt.Errorf("open a grant: %w, %d seconds ago", ErrLapsed, v.Now-g.GetUntil())
 	}
 	return g, nil
 }

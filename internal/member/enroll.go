@@ -2,6 +2,7 @@ package member
 
 import (
 	"context"
+	"crypto/ed25519"
 	"errors"
 	"fmt"
 	"net/url"
@@ -11,9 +12,18 @@ import (
 	"ropeway/internal/token"
 )
 
-// Enroll makes this machine what a token is for, and writes the membership. publicKeys are those of a gateway's WireGuard devices. The key is on
-// disk before the token is used up, so that a run that is cut short can be known by it; the token serves once in any case.
-func Enroll(ctx context.Context, path, server string, t token.Token, publicKeys map[string]string) (*Member, error) {
+// Beside is what somebody brings to an enrollment beside his token. The zero value is nothing.
+type Beside struct {
+	PublicKeys map[string]string // of a gateway's WireGuard devices
+	PlanKey    ed25519.PublicKey // that signs plans, where he knows it beforehand; nil: the controller is believed
+}
+
+// ErrPlanKey is returned where a controller tells of another key than the one that was known beforehand. Test with errors.Is.
+var ErrPlanKey = errors.New("the controller says that plans are signed with another key than the one that was given")
+
+// Enroll makes this machine what a token is for, and writes the membership. The key is on disk before the token is used up, so that a run that is cut
+// short can be known by it; the token serves once in any case.
+func Enroll(ctx context.Context, path, server string, t token.Token, with Beside) (*Member, error) {
 	if err := checkServer(server); err != nil {
 		return nil, err
 	}
@@ -33,7 +43,7 @@ func Enroll(ctx context.Context, path, server string, t token.Token, publicKeys 
 	}
 	defer http.CloseIdleConnections()
 	client := ropewayv1connect.NewEnrollmentServiceClient(http, server)
-	answer, err := client.Enroll(ctx, &ropewayv1.EnrollRequest{Token: t.Reveal(), Csr: csr, PublicKeys: publicKeys})
+	answer, err := client.Enroll(ctx, &ropewayv1.EnrollRequest{Token: t.Reveal(), Csr: csr, PublicKeys: with.PublicKeys})
 	if err != nil {
 		return nil, fmt.Errorf("enroll with %s: %w", server, err)
 	}
@@ -43,6 +53,9 @@ func Enroll(ctx context.Context, path, server string, t token.Token, publicKeys 
 	}
 	if err := m.check(); err != nil {
 		return nil, fmt.Errorf("enroll: the controller's answer: %w", err)
+	}
+	if with.PlanKey != nil && !with.PlanKey.Equal(m.Authority) {
+		return nil, fmt.Errorf("enroll: %w", ErrPlanKey)
 	}
 	if err := m.save(path); err != nil {
 		return nil, err

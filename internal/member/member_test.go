@@ -93,7 +93,7 @@ func TestServers(t *testing.T) {
 	}
 	for _, server := range []string{"", "192.0.2.1:8443", "http://192.0.2.1", "https://", "https://u:p@192.0.2.1", "https://192.0.2.1/x", "file:///etc/passwd"} {
 		path := filepath.Join(t.TempDir(), "m.json")
-		if _, err := Enroll(t.Context(), path, server, made, nil); err == nil {
+		if _, err := Enroll(t.Context(), path, server, made, Beside{}); err == nil {
 			t.Errorf("%q was taken", server)
 		}
 		if _, err := os.Lstat(path); err == nil {

@@ -67,7 +67,7 @@ func commandLine() []Entry {
 			"What came back does not verify under the public key that was read first: the key was replaced in between, or something on the way is broken. No such signature is used.",
 			"Try again. If it stays so, compare the fingerprint of the key with the one that the controllers trust."},
 		{"RW6034", "Too large for what signs",
-			"AWS signs 4,096 bytes at most, an SSH agent some 255 KiB, Vault 23 MiB.",
+			"AWS signs 4,096 bytes at most, an SSH agent some 255 KiB, Vault 768 KiB.",
 			"Use a key in a file, or another service."},
 	}
 }

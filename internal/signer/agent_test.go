@@ -114,7 +114,7 @@ func TestAgentRefused(t *testing.T) {
 // listen takes an agent's place.
 func listen(t *testing.T) net.Listener {
 	t.Helper()
-	dir, err := os.MkdirTemp("", "agent")
+	dir, err := os.MkdirTemp("", "agent") //nolint:usetesting // the path of a socket is short
 	must(t, err)
 	l, err := net.Listen("unix", filepath.Join(dir, "s"))
 	must(t, err)

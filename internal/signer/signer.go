@@ -26,7 +26,7 @@ import (
 	"ropeway/internal/plankey"
 )
 
-// MaxMessage is what every signer takes, in bytes. AWS takes no more; an SSH agent takes 255 KiB, Vault 23 MiB, and a file anything.
+// MaxMessage is what every signer takes, in bytes. AWS takes no more; an SSH agent takes 255 KiB, Vault 768 KiB, and a file anything.
 const MaxMessage = 4096
 
 // A Signer is one Ed25519 key, and a crypto.Signer. Requests end with the context that it was opened with.

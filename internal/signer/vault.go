@@ -17,8 +17,8 @@ import (
 	"ropeway/internal/files"
 )
 
-// maxVaultMessage is what Vault takes unless it is told otherwise (32 MiB), in base64, in bytes.
-const maxVaultMessage = 23 << 20
+// maxVaultMessage is what Vault signs unless it is told otherwise (max_json_string_value_length is 1 MiB, and base64 takes a third more), in bytes.
+const maxVaultMessage = 768 << 10
 
 // A vaultKey is in the transit engine of a Vault.
 type vaultKey struct {
@@ -37,7 +37,7 @@ func openVault(ctx context.Context, r reference) (ed25519.PublicKey, key, error)
 			Derived bool   `json:"derived"`
 			Latest  int    `json:"latest_version"`
 			Keys    map[string]struct {
-				Public []byte `json:"public_key"`
+				Public string `json:"public_key"` // base64; of other types PEM
 			} `json:"keys"`
 		} `json:"data"`
 	}
@@ -51,8 +51,8 @@ func openVault(ctx context.Context, r reference) (ed25519.PublicKey, key, error)
 	if k.version == 0 {
 		k.version = answer.Data.Latest
 	}
-	public := answer.Data.Keys[strconv.Itoa(k.version)].Public
-	if len(public) != ed25519.PublicKeySize {
+	public, err := base64.StdEncoding.DecodeString(answer.Data.Keys[strconv.Itoa(k.version)].Public)
+	if err != nil || len(public) != ed25519.PublicKeySize {
 		return nil, nil, errors.Join(hinted(codeUnusable, k.String(), fmt.Sprintf("Vault has no version %d of it any more, or not yet", k.version),
 			"vault read "+r.mount+"/keys/"+r.name+" shows which there are"), k.Close())
 	}

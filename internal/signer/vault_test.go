@@ -37,11 +37,13 @@ func TestVault(t *testing.T) {
 	if s := open(t, "vault:transit/plans?version=1"); !first.Public().(ed25519.PublicKey).Equal(s.Public()) {
 		t.Error("version 1 is another key")
 	}
-	if _, err := second.Sign(nil, make([]byte, 20<<20), crypto.Hash(0)); err != nil {
-		t.Errorf("20 MiB: %v", err)
+	if _, err := second.Sign(nil, make([]byte, 768<<10), crypto.Hash(0)); err != nil {
+		t.Errorf("768 KiB: %v", err)
 	}
+	_, err := second.Sign(nil, make([]byte, 768<<10+1), crypto.Hash(0))
+	refused(t, "a large message", err, "RW6034")
 
-	_, err := signer.Open(t.Context(), "vault:transit/plans?version=3", nil)
+	_, err = signer.Open(t.Context(), "vault:transit/plans?version=3", nil)
 	refused(t, "no such version", err, "RW6031", "no version 3")
 	_, err = signer.Open(t.Context(), "vault:transit/none", nil)
 	refused(t, "no such key", err, "RW6032", "404")
@@ -56,7 +58,7 @@ func TestVault(t *testing.T) {
 	}
 	v.Run(t, "write", "transit/keys/plans/config", "min_encryption_version=2")
 	_, err = first.Sign(nil, []byte("x"), crypto.Hash(0))
-	refused(t, "a version that does not sign any more", err, "RW6032", "400")
+	refused(t, "a version that does not sign any more", err, "RW6032", "less than th")
 
 	t.Setenv("VAULT_TOKEN", "canary-wrong")
 	_, err = signer.Open(t.Context(), "vault:transit/plans", nil)

@@ -45,7 +45,7 @@ func newKey(t testing.TB, comment, passphrase string, more ...string) string {
 // startAgent runs the agent of OpenSSH until the test ends, and points SSH_AUTH_SOCK to it.
 func startAgent(t *testing.T) {
 	t.Helper()
-	dir, err := os.MkdirTemp("", "agent") // the path of a socket is short
+	dir, err := os.MkdirTemp("", "agent") //nolint:usetesting // the path of a socket is short
 	must(t, err)
 	socket := filepath.Join(dir, "s")
 	cmd := exec.CommandContext(t.Context(), "ssh-agent", "-D", "-a", socket)

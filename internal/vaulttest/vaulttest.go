@@ -8,12 +8,13 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
+	"strings"
 	"testing"
 	"time"
 )
 
 // Token lets anybody do anything in a Vault that Start started.
-const Token = "canary-root-token"
+const Token = "canary-root-token" //nolint:gosec // of a Vault in memory, and no secret
 
 // A Vault runs until its test ends.
 type Vault struct {
@@ -81,4 +82,15 @@ func (v *Vault) Run(t testing.TB, args ...string) string {
 		t.Fatalf("vault %q: %v: %s", args, err, out)
 	}
 	return string(out)
+}
+
+// Write runs a command whose last argument goes to its standard input.
+func (v *Vault) Write(t testing.TB, args ...string) {
+	t.Helper()
+	last := len(args) - 1
+	cmd := v.command(t, append(args[:last:last], "-")...)
+	cmd.Stdin = strings.NewReader(args[last])
+	if out, err := cmd.CombinedOutput(); err != nil {
+		t.Fatalf("vault %q: %v: %s", args, err, out)
+	}
 }

@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"io/fs"
 	"os"
+	"strings"
 	"time"
 
 	"filippo.io/age"
@@ -15,6 +16,7 @@ import (
 	"ropeway/internal/backup"
 	"ropeway/internal/fabric"
 	"ropeway/internal/files"
+	"ropeway/internal/keeper"
 	"ropeway/internal/logs"
 	"ropeway/internal/store"
 )
@@ -34,7 +36,7 @@ The restored fabric begins with a revision of its own, numbered far past those o
 	}
 	cmd.Flags().StringVar(&to.Dir, "data", "", "directory of the controller, without anything of another one")
 	cmd.Flags().StringVar(&to.Fabric, "fabric", "", "name of the fabric")
-	cmd.Flags().StringVar(&key, "key", "", "file of the key that the backup was encrypted for")
+	cmd.Flags().StringVar(&key, "key", "", "the key that the backup was encrypted for: a file, or its address in a KMS")
 	_ = cmd.MarkFlagDirname("data")
 	_ = cmd.MarkFlagFilename("key")
 	cmd.RunE = func(cmd *cobra.Command, args []string) (err error) {
@@ -68,7 +70,7 @@ The restored fabric begins with a revision of its own, numbered far past those o
 func notRestored(err error) error {
 	switch {
 	case errors.Is(err, backup.ErrKey):
-		return problem("RW7231", err.Error(), "use the key whose public half the controller was given with --backup-recipient")
+		return problem("RW7231", err.Error(), "use the key whose public half, or address, the controller was given with --backup-recipient")
 	case errors.Is(err, backup.ErrDamaged), errors.Is(err, store.ErrDamaged):
 		return problem("RW7232", err.Error(), "use another backup; nothing was restored")
 	case errors.Is(err, backup.ErrForeign):
@@ -82,8 +84,15 @@ func notRestored(err error) error {
 // maxKeys bounds a file of keys, in bytes.
 const maxKeys = 64 << 10
 
-// readKeys reads keys as age-keygen and backup-key write them. No error repeats what the file holds.
+// readKeys reads keys as age-keygen and backup-key write them, or takes the address of one in a KMS. No error repeats what the file holds.
 func readKeys(path string) ([]age.Identity, error) {
+	if strings.Contains(path, "://") {
+		k, err := keeper.New(path)
+		if err != nil {
+			return nil, problem("RW6001", "--key: "+err.Error(), keyAddress)
+		}
+		return []age.Identity{k}, nil
+	}
 	text, err := files.Read(path, maxKeys)
 	if err != nil {
 		return nil, problem("RW7230", err.Error(), "name the file of the key")
@@ -96,9 +105,20 @@ func readKeys(path string) ([]age.Identity, error) {
 	return keys, nil
 }
 
-// recipients reads the public halves of keys.
+// keyAddress says how a key in a KMS is named.
+const keyAddress = "as in awskms:///ARN, gcpkms://projects/P/locations/L/keyRings/R/cryptoKeys/K, azurekeyvault://VAULT.vault.azure.net/keys/K or hashivault://KEY"
+
+// recipients reads the public halves of keys, and addresses of keys in a KMS.
 func recipients(texts []string) (out []age.Recipient, err error) {
 	for _, text := range texts {
+		if strings.Contains(text, "://") {
+			k, err := keeper.New(text)
+			if err != nil {
+				return nil, problem("RW6001", "--backup-recipient: "+err.Error(), keyAddress)
+			}
+			out = append(out, k)
+			continue
+		}
 		list, err := age.ParseRecipients(bytes.NewReader([]byte(text)))
 		if err != nil {
 			return nil, problem("RW6001", "--backup-recipient is not the public half of a key of age", "it begins with age1; ropewayd backup-key prints it")

@@ -55,7 +55,7 @@ token create --controller NAME". --initial-cluster makes several at once, and --
 	flags.StringVar(&s.controller, "controller", "first", "name of this controller among others, a DNS label")
 	flags.StringVar(&s.url, "url", "", "what gateways and people are told of where this controller is (default: https:// and the first --name, with the port of --listen)")
 	planKeyFlag(flags, &s.planKey)
-	flags.StringSliceVar(&s.recipients, "backup-recipient", nil, "who can read backups: the public half of a key of ropewayd backup-key, age1…")
+	flags.StringSliceVar(&s.recipients, "backup-recipient", nil, "who can read backups: the public half of a key of ropewayd backup-key, age1…, or the address of a key in a KMS, awskms://…")
 	flags.DurationVar(&s.waves.Soak, "rollout-soak", time.Second, "how long a wave of a rollout is looked at before the next one begins")
 	flags.DurationVar(&s.waves.Timeout, "rollout-timeout", 3*time.Minute, "how long a wave waits for a gateway that was given the new revision")
 	flags.StringVar(&s.logFormat, "log-format", string(logs.Text), "format of the log: text or json")

@@ -33,7 +33,10 @@ type Reader struct {
 func Open(from io.Reader, keys []age.Identity) (*Reader, error) {
 	plain, err := age.Decrypt(from, keys...)
 	var foreign *age.NoIdentityMatchError
+	var away diag.Problem
 	switch {
+	case errors.As(err, &away): // what has the key did not answer, and has said why
+		return nil, fmt.Errorf("open a backup: %w", err)
 	case errors.As(err, &foreign):
 		return nil, fmt.Errorf("open a backup: %w", ErrKey)
 	case err != nil:

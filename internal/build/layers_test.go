@@ -34,6 +34,7 @@ func TestLayers(t *testing.T) {
 		{"a hand", []string{"store"}, []string{"key", "diag", "files", "rollout", "audit"}},
 		{"what binds two of them", []string{"backup"}, slices.Concat(spoken, []string{"files", "pin", "authority", "store", "rollout", "audit"})},
 		{"a hand", []string{"signer"}, []string{"diag", "files", "plankey"}},
+		{"a hand", []string{"keeper"}, []string{"diag"}},
 		{"a hand", []string{"sink"}, []string{"diag", "files", "audit"}},
 	} {
 		for _, name := range layer.packages {
@@ -52,9 +53,9 @@ func TestLayers(t *testing.T) {
 func TestTheAgentStaysSmall(t *testing.T) {
 	for _, dep := range deps(t, "ropeway/cmd/ropeway-gateway") {
 		for _, never := range []string{
-			"k8s.io/", "sigs.k8s.io/", "github.com/aws/", "github.com/Azure/", "cloud.google.com/", "gocloud.dev/", "go.etcd.io/",
+			"k8s.io/", "sigs.k8s.io/", "github.com/aws/", "github.com/Azure/", "cloud.google.com/", "gocloud.dev/", "github.com/hashicorp/", "go.etcd.io/",
 			"ropeway/internal/intent", "ropeway/internal/compile", "ropeway/internal/verify", "ropeway/internal/lab",
-			"ropeway/internal/authority",
+			"ropeway/internal/authority", "ropeway/internal/signer", "ropeway/internal/keeper",
 		} {
 			if strings.HasPrefix(dep, never) {
 				t.Errorf("ropeway-gateway links %s", dep)

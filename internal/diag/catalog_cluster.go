@@ -72,5 +72,8 @@ func cluster() []Entry {
 		{"RW7234", "Something is there already",
 			"Nothing is ever written over a controller's data, or over a key.",
 			"Name a directory or a file that is not there yet, or move away what is."},
+		{"RW7235", "The KMS did not do its part",
+			"A backup is encrypted for a key in a KMS, which could not be reached, or does not let this program use the key. Its own words are in the message. Nothing was made or restored.",
+			"See that the KMS is reached from there, that the program is logged in to it as usual (environment, configuration, role of the machine), and that it may encrypt with the key; restoring takes that it may decrypt."},
 	}
 }

@@ -6,11 +6,15 @@ import (
 	"crypto/ecdsa"
 	"crypto/elliptic"
 	"crypto/rand"
+	"crypto/tls"
 	"crypto/x509"
+	"crypto/x509/pkix"
 	"encoding/pem"
 	"fmt"
+	"io"
 	"math/big"
 	"net"
+	"net/http"
 	"net/url"
 	"os"
 	"path/filepath"
@@ -239,6 +243,64 @@ func TestAnInitialCluster(t *testing.T) {
 	if _, err := os.Stat(in("a/authority")); err == nil {
 		t.Error("another authority was made")
 	}
+}
+
+// A controller of a CA from elsewhere: its own people enroll by the pin, and whoever trusts the root above reads that it is alive.
+func TestACAOfACompanys(t *testing.T) {
+	root, rootKey := certificateOf(t, "Example Root", nil, nil)
+	ca, caKey := certificateOf(t, "Ropeway authority of shop", root, rootKey)
+	dir := t.TempDir()
+	write := func(name, kind string, blocks ...[]byte) string {
+		var text []byte
+		for _, der := range blocks {
+			text = append(text, pem.EncodeToMemory(&pem.Block{Type: kind, Bytes: der})...)
+		}
+		path := filepath.Join(dir, name)
+		must(t, os.WriteFile(path, text, 0o600))
+		return path
+	}
+	der, err := x509.MarshalECPrivateKey(caKey)
+	must(t, err)
+	data := filepath.Join(dir, "data")
+	cmd := newRootCommand()
+	cmd.SetArgs([]string{"authority", "init", "--data", data, "--fabric", "shop", "--ca-cert", write("ca.pem", "CERTIFICATE", ca.Raw, root.Raw), "--ca-key", write("ca.key", "EC PRIVATE KEY", der)})
+	cmd.SetOut(io.Discard)
+	must(t, cmd.ExecuteContext(t.Context()))
+
+	c := serve(t, data)
+	defer c.stop()
+	if m := c.login(t); m.Identity != "admin/first" {
+		t.Errorf("the first is %s", m.Identity)
+	}
+	roots := x509.NewCertPool()
+	roots.AddCert(root)
+	transport := &http.Transport{TLSClientConfig: &tls.Config{RootCAs: roots, MinVersion: tls.VersionTLS13}}
+	defer transport.CloseIdleConnections()
+	answer, err := (&http.Client{Transport: transport, Timeout: time.Minute}).Get(c.url() + "/healthz")
+	must(t, err)
+	must(t, answer.Body.Close())
+	if answer.StatusCode != http.StatusOK {
+		t.Errorf("it answers %s", answer.Status)
+	}
+}
+
+// certificateOf makes a CA below another, or by itself.
+func certificateOf(t *testing.T, name string, by *x509.Certificate, byKey *ecdsa.PrivateKey) (*x509.Certificate, *ecdsa.PrivateKey) {
+	t.Helper()
+	k, err := ecdsa.GenerateKey(elliptic.P256(), rand.Reader)
+	must(t, err)
+	c := &x509.Certificate{
+		SerialNumber: big.NewInt(time.Now().UnixNano()), Subject: pkix.Name{CommonName: name, Organization: []string{"Example"}}, NotBefore: time.Now().Add(-time.Hour),
+		NotAfter: time.Now().Add(24 * time.Hour), KeyUsage: x509.KeyUsageCertSign, BasicConstraintsValid: true, IsCA: true, MaxPathLenZero: by != nil,
+	}
+	if by == nil {
+		by, byKey = c, k
+	}
+	der, err := x509.CreateCertificate(rand.Reader, c, by, &k.PublicKey, byKey)
+	must(t, err)
+	made, err := x509.ParseCertificate(der)
+	must(t, err)
+	return made, k
 }
 
 func TestFlagsThatContradict(t *testing.T) {

@@ -11,6 +11,8 @@
 //
 // The key that signs plans may be kept elsewhere, with an operator or a KMS: then sign.pub stands in the place of sign.key, put there before the
 // authority is made (KeepElsewhere), and whoever takes over a controller cannot sign.
+//
+// The key of the certificate authority may come from elsewhere (TakeCA). Then ca-chain.crt holds what is said of it there.
 package authority
 
 import (
@@ -34,6 +36,7 @@ type Authority struct {
 	issuer      sealed // of certificates
 	signer      sealed // of plans; zero where the key is kept elsewhere
 	planKey     ed25519.PublicKey
+	above       []*x509.Certificate // of the same key, from elsewhere, and of those above it (TakeCA)
 }
 
 // Open makes the authority in a directory where there is none, and returns it. The name is that of its fabric or cluster, a DNS label; the

@@ -67,8 +67,8 @@ func (a *Authority) sign(public crypto.PublicKey, id role.Identity, p period, fi
 	return x509.ParseCertificate(der)
 }
 
-// selfSigned makes the certificate of the authority itself.
-func selfSigned(issuer crypto.Signer, name string, now time.Time) ([]byte, error) {
+// selfSigned makes the certificate of the authority itself. Where it has one from elsewhere, both name the authority alike, so whatever it signs is by both.
+func selfSigned(issuer crypto.Signer, name string, above []*x509.Certificate, now time.Time) ([]byte, error) {
 	serial, err := newSerial()
 	if err != nil {
 		return nil, err
@@ -83,6 +83,9 @@ func selfSigned(issuer crypto.Signer, name string, now time.Time) ([]byte, error
 		BasicConstraintsValid: true,
 		IsCA:                  true,
 		MaxPathLenZero:        true,
+	}
+	if len(above) > 0 {
+		c.RawSubject, c.SubjectKeyId = above[0].RawSubject, above[0].SubjectKeyId
 	}
 	der, err := x509.CreateCertificate(rand.Reader, c, c, issuer.Public(), issuer)
 	if err != nil {

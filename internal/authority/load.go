@@ -35,7 +35,14 @@ func (s store) load(name string, now time.Time) (*Authority, error) {
 	if k, ok := issuer.Public().(*ecdsa.PublicKey); !ok || !k.Equal(certificate.PublicKey) {
 		return nil, problem(codeDamaged, s.dir.Path(caKeyFile), "is not the key of "+caFile)
 	}
-	return &Authority{certificate, issuer, signer, planKey}, s.judge(certificate, name, now)
+	above, err := s.above()
+	if err == nil {
+		err = s.same(certificate, above)
+	}
+	if err != nil {
+		return nil, err
+	}
+	return &Authority{certificate, issuer, signer, planKey, above}, s.judge(certificate, name, now)
 }
 
 // made reads a key that must be there, because the certificate is.

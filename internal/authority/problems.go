@@ -16,6 +16,7 @@ const (
 	codeNoAccess   diag.Code = "RW7103" // cannot be opened or written
 	codeForeign    diag.Code = "RW7104" // of another fabric
 	codeInvalidNow diag.Code = "RW7105" // the clock, or ten years are over
+	codeTaken      diag.Code = "RW7106" // a CA from elsewhere
 )
 
 // refused turns what package files refused into a problem, except that a file is missing.
@@ -42,5 +43,6 @@ func hint(code diag.Code) string {
 		codeNoAccess:   "check the directory, its file system and the user that this program runs as",
 		codeForeign:    "start this controller with the directory of its own fabric",
 		codeInvalidNow: "set the clock",
+		codeTaken:      "have a CA made for this fabric and nothing else, and name its certificate, those above it, and its key of mode 0600; nothing was taken",
 	}[code]
 }

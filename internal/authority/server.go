@@ -43,7 +43,7 @@ func (a *Authority) IssueServer(name string, at Hosts, now time.Time, life time.
 	if err != nil {
 		return nil, fmt.Errorf("issue the certificate of %s: %w", id, err)
 	}
-	return &tls.Certificate{Certificate: [][]byte{leaf.Raw, a.certificate.Raw}, PrivateKey: seal(k), Leaf: leaf}, nil
+	return &tls.Certificate{Certificate: append([][]byte{leaf.Raw}, a.chain()...), PrivateKey: seal(k), Leaf: leaf}, nil
 }
 
 // check wants names without wildcards: a controller is asked for by its own.

@@ -21,7 +21,8 @@ const (
 	signPubFile = "sign.pub" // in its place where the key is kept elsewhere
 	caKeyFile   = "ca.key"
 	caFile      = "ca.crt"
-	maxFile     = 16 << 10 // a key or a certificate of any usual kind is smaller
+	chainFile   = "ca-chain.crt" // beside it where the key was taken from elsewhere
+	maxFile     = 16 << 10       // a key or a certificate of any usual kind is smaller
 
 	keyBlock         = "PRIVATE KEY" // PKCS #8 (RFC 7468, section 10)
 	publicBlock      = "PUBLIC KEY"  // SubjectPublicKeyInfo (RFC 7468, section 13)
@@ -45,6 +46,13 @@ func (s store) make(name string, now time.Time) error {
 	if err := s.ensurePlanKey(); err != nil {
 		return err
 	}
+	above, err := s.above()
+	if err != nil {
+		return err
+	}
+	if _, err := s.key(caKeyFile); above != nil && errors.Is(err, fs.ErrNotExist) {
+		return problem(codeDamaged, s.dir.Path(caKeyFile), "is missing, and "+chainFile+" is there")
+	}
 	issuer, err := s.ensure(caKeyFile, func() (crypto.Signer, error) { return ecdsa.GenerateKey(elliptic.P256(), rand.Reader) })
 	if err != nil {
 		return err
@@ -52,7 +60,7 @@ func (s store) make(name string, now time.Time) error {
 	if !isP256(issuer.Public()) {
 		return problem(codeDamaged, s.dir.Path(caKeyFile), "is not of ECDSA P-256")
 	}
-	der, err := selfSigned(issuer, name, now)
+	der, err := selfSigned(issuer, name, above, now)
 	if err != nil {
 		return err
 	}

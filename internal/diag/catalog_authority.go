@@ -18,5 +18,8 @@ func authority() []Entry {
 		{"RW7105", "The authority's certificate is not valid now",
 			"Either the clock is wrong, or the ten years are over for which it was made.",
 			"Set the clock. Where it is right, begin with a new directory and enroll everybody again."},
+		{"RW7106", "A CA that cannot be taken",
+			"What `ropewayd authority init --ca-cert FILE --ca-key FILE` takes is a CA of ECDSA P-256 that signs no further CA, was made for this fabric (the common name of its subject is `Ropeway authority of FABRIC`), and is valid now. Its key is readable for the controller's user alone.",
+			"The message says what it is instead. Nothing was taken."},
 	}
 }

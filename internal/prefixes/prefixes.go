@@ -45,8 +45,9 @@ func Intersect(a, b []netip.Prefix) []netip.Prefix {
 			i++
 		case p.Compare(q) < 0:
 			i++
-		default:
-			j++
+		default: // a place has few prefixes, and a fabric many
+			next, _ := slices.BinarySearchFunc(b[j:], p, netip.Prefix.Compare)
+			j += max(1, next-1) // the one before may cover p
 		}
 	}
 	return out

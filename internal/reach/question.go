@@ -1,20 +1,19 @@
 package reach
 
 import (
-	"iter"
 	"net/netip"
 	"slices"
 
 	"ropeway/internal/fabric"
 	"ropeway/internal/prefixes"
-	"ropeway/internal/verify"
 )
 
 // A question is what to ask about one ordered pair of places: every combination of a source, a destination and a service.
 type question struct {
+	source       int // of its batch
 	from, to     string
-	sources      []piece
-	destinations []piece
+	sources      []group
+	destinations []group
 	services     []sort
 	complete     bool // the services are all there are
 	changed      bool // the files do not say the same of the pair
@@ -30,47 +29,40 @@ type piece struct {
 type sort struct {
 	name    string
 	example fabric.Service
+	was, is int // what each plan has the example for
 }
 
-// packets yields one packet for every combination.
-func (q *question) packets() iter.Seq[verify.Packet] {
-	return func(yield func(verify.Packet) bool) {
-		for _, src := range q.sources {
-			for _, s := range q.services {
-				for _, dst := range q.destinations {
-					if src.meets(dst) && !yield(verify.Packet{Source: src.at, Destination: dst.at, Service: s.example}) {
-						return
-					}
-				}
-			}
-		}
-	}
+// A group is pieces of a place that neither plan tells apart, by what each plan has them for.
+type group struct {
+	prefixes []netip.Prefix
+	four     bool  // of IPv4
+	was, is  int32 // their class
 }
 
-// size returns how many packets there are. None is of two families.
+// size returns how many pairs of groups there are. None is of two families.
 func (q *question) size() int {
 	from4, to4 := count4(q.sources), count4(q.destinations)
-	return (from4*to4 + (len(q.sources)-from4)*(len(q.destinations)-to4)) * len(q.services)
+	return from4*to4 + (len(q.sources)-from4)*(len(q.destinations)-to4)
 }
 
-// count4 returns how many pieces are of IPv4: they come first.
-func count4(pieces []piece) int {
-	if n := slices.IndexFunc(pieces, func(p piece) bool { return !p.at.Is4() }); n >= 0 {
+// count4 returns how many groups are of IPv4: they come first.
+func count4(groups []group) int {
+	if n := slices.IndexFunc(groups, func(g group) bool { return !g.four }); n >= 0 {
 		return n
 	}
-	return len(pieces)
+	return len(groups)
 }
 
-// firsts returns the first piece of each family.
-func firsts(pieces []piece) []piece {
-	if n := count4(pieces); n > 0 && n < len(pieces) {
-		return []piece{pieces[0], pieces[n]}
+// firsts returns the first group of each family.
+func firsts(groups []group) []group {
+	if n := count4(groups); n > 0 && n < len(groups) {
+		return []group{groups[0], groups[n]}
 	}
-	return pieces[:min(1, len(pieces))]
+	return groups[:min(1, len(groups))]
 }
 
-// meets reports whether two pieces are of one family.
-func (p piece) meets(o piece) bool { return p.at.Is4() == o.at.Is4() }
+// meets reports whether two groups are of one family.
+func (g group) meets(o group) bool { return g.four == o.four }
 
 // mention is what access says of the traffic between two places.
 type mention struct {
@@ -113,7 +105,7 @@ func (m *mention) sorts() []sort {
 	var out []sort
 	for _, proto := range []fabric.Protocol{fabric.ICMP, fabric.TCP, fabric.UDP} {
 		for _, s := range elementary(m.services, proto) {
-			out = append(out, sort{s.String(), fabric.Service{Protocol: proto, First: s.First, Last: s.First}})
+			out = append(out, sort{name: s.String(), example: fabric.Service{Protocol: proto, First: s.First, Last: s.First}})
 		}
 	}
 	if m.any {
@@ -121,7 +113,7 @@ func (m *mention) sorts() []sort {
 		if len(out) == 0 {
 			name = anyProtocol
 		}
-		out = append(out, sort{name, m.unnamed()})
+		out = append(out, sort{name: name, example: m.unnamed()})
 	}
 	return out
 }

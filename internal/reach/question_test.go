@@ -38,21 +38,26 @@ func TestCut(t *testing.T) {
 	}
 }
 
-// One piece of each family stands for all, and packets of two families are not counted: there are none.
+// One group of each family stands for all, and packets of two families are not counted: there are none.
 func TestFamiliesApart(t *testing.T) {
-	pieces := func(texts ...string) []piece { return cut(list(texts...)) }
-	both, four, six := pieces("10.0.0.0/16", "10.1.0.0/16", "fd00::/48", "fd01::/48", "fd02::/48"), pieces("10.0.0.0/16", "10.1.0.0/16"), pieces("fd00::/48")
+	groups := func(n4, n6 int) (out []group) {
+		for i := range n4 + n6 {
+			out = append(out, group{four: i < n4, was: int32(i)})
+		}
+		return out
+	}
+	both, four, six := groups(2, 3), groups(2, 0), groups(0, 1)
 	for _, c := range []struct {
-		from, to []piece
+		from, to []group
 		want     int
 	}{{both, both, 2*2 + 3*3}, {both, four, 2 * 2}, {six, both, 3}, {four, six, 0}} {
-		if got := (&question{sources: c.from, destinations: c.to, services: make([]sort, 2)}).size(); got != 2*c.want {
-			t.Errorf("%v to %v: %d packets, want %d", c.from, c.to, got, 2*c.want)
+		if got := (&question{sources: c.from, destinations: c.to}).size(); got != c.want {
+			t.Errorf("%v to %v: %d pairs, want %d", c.from, c.to, got, c.want)
 		}
 	}
-	for _, c := range []struct{ pieces, want []piece }{{both, []piece{both[0], both[2]}}, {four, four[:1]}, {six, six}} {
-		if got := firsts(c.pieces); !slices.EqualFunc(got, c.want, func(a, b piece) bool { return a.at == b.at }) {
-			t.Errorf("%v: %v stand for all, want %v", c.pieces, got, c.want)
+	for _, c := range []struct{ groups, want []group }{{both, []group{both[0], both[2]}}, {four, four[:1]}, {six, six}} {
+		if got := firsts(c.groups); !slices.EqualFunc(got, c.want, func(a, b group) bool { return a.was == b.was }) {
+			t.Errorf("%v: %v stand for all, want %v", c.groups, got, c.want)
 		}
 	}
 }

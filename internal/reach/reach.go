@@ -2,26 +2,23 @@
 // pure.
 //
 // Two provers, one for each plan, are asked about the same packets. Which packets those are follows from the access of both
-// files: their prefixes and services cut each other into pieces that both plans treat alike throughout, and one packet stands
-// for each combination of pieces. Pieces with the same fate are reported together.
+// files: their prefixes and services cut each other into pieces that both plans treat alike throughout. Pieces of a place that neither prover tells
+// apart are one group, and one packet stands for each combination of groups and services. What shares a fate is reported together.
 package reach
 
 import (
-	"cmp"
+	"iter"
 	"net/netip"
-	"slices"
 	"sync"
-
-	"go4.org/netipx"
 
 	"ropeway/internal/intent"
 	"ropeway/internal/plan"
 	"ropeway/internal/verify"
 )
 
-// maxPackets bounds how many packets are asked about. Above it, one source and one destination of each family stand for each pair of places of which
-// both files say the same, and Diff.Partial says so. At some ten microseconds a packet it is a matter of seconds.
-const maxPackets = 200_000
+// maxPairs bounds how many pairs of groups are asked about. Above it, one group of each family stands for each place in pairs of places of which
+// both files say the same, and Diff.Partial says so. At some two microseconds a pair it is a matter of seconds.
+const maxPairs = 2_000_000
 
 // mostListed is how many changes of each action are listed before the rest is counted. Whoever writes the first plan of a thousand places
 // gains a million paths; a loss among them must not go missing.
@@ -31,6 +28,14 @@ const mostListed = 10_000
 type Side struct {
 	Intent *intent.Fabric
 	Model  *verify.Model
+}
+
+// asker returns who answers for a side, or nil for the zero value, which reaches nothing.
+func (s Side) asker() *verify.Asker {
+	if s.Model == nil {
+		return nil
+	}
+	return s.Model.Asker(s.Intent)
 }
 
 // A Diff is what a change does to reachability. No changes means that every packet goes as before.
@@ -61,17 +66,20 @@ type Way struct {
 }
 
 // Compare asks both sides; before may be the zero value, which reaches nothing.
-func Compare(before, after Side) *Diff {
-	both := newAccess(before.Intent, after.Intent)
-	d := &Diff{Changes: []Change{}, Omitted: map[plan.Action]int{}, Partial: both.large()}
+func Compare(before, after Side) *Diff { return compare(before, after, maxPairs) }
+
+func compare(before, after Side, most int) *Diff {
+	both := newAccess(before, after)
+	d := &Diff{Changes: []Change{}, Omitted: map[plan.Action]int{}, Partial: both.large(most)}
 	listed := map[plan.Action]int{}
+	workers := [...]*pair{newPair(before, after), newPair(before, after)}
 	for batch := range both.questions() {
 		for i := range batch {
 			if q := &batch[i]; d.Partial && (!q.changed || before.Intent == nil) {
 				q.sources, q.destinations = firsts(q.sources), firsts(q.destinations)
 			}
 		}
-		for _, c := range compare(batch, before, after) {
+		for c := range bySource(batch, ask(batch, workers[:])) {
 			if listed[c.Action]++; listed[c.Action] <= mostListed {
 				d.Changes = append(d.Changes, c)
 			} else {
@@ -82,12 +90,12 @@ func Compare(before, after Side) *Diff {
 	return d
 }
 
-// large reports whether there are more packets to ask about than one waits for.
-func (a *access) large() bool {
+// large reports whether there are more pairs to ask about than one waits for.
+func (a *access) large(most int) bool {
 	n := 0
 	for batch := range a.questions() {
-		for _, q := range batch {
-			if n += q.size(); n > maxPackets {
+		for i := range batch {
+			if n += batch[i].size(); n > most {
 				return true
 			}
 		}
@@ -95,140 +103,37 @@ func (a *access) large() bool {
 	return false
 }
 
-// compare puts some questions to both sides at the same time, and returns what changes by places.
-func compare(questions []question, before, after Side) []Change {
-	var a answers
+// ask shares some questions out among workers, and returns what changes by question.
+func ask(questions []question, workers []*pair) [][]Change {
+	out := make([][]Change, len(questions))
+	each := (len(questions) + len(workers) - 1) / len(workers)
 	var asking sync.WaitGroup
-	asking.Go(func() { a.was = before.ways(questions) })
-	a.is = after.ways(questions)
+	for i, p := range workers {
+		first, end := min(i*each, len(questions)), min((i+1)*each, len(questions))
+		asking.Go(func() {
+			for k := first; k < end; k++ {
+				out[k] = p.compare(&questions[k])
+			}
+		})
+	}
 	asking.Wait()
-	var out []Change
-	for i := range questions {
-		out = append(out, questions[i].compare(&a)...)
-	}
-	slices.SortStableFunc(out, func(a, b Change) int { return cmp.Or(cmp.Compare(a.From, b.From), cmp.Compare(a.To, b.To)) })
 	return out
 }
 
-// answers are the ways that the packets of questions go, one for each packet in order; nil where a packet dies.
-type answers struct{ was, is []*Way }
-
-// next takes the answers to the next packet.
-func (a *answers) next() (was, is *Way) {
-	was, is = a.was[0], a.is[0]
-	a.was, a.is = a.was[1:], a.is[1:]
-	return was, is
-}
-
-// compare looks at what became of every packet of a pair of places, and joins what shares a fate: the destinations of one source and
-// service, then services, then sources.
-func (q *question) compare(a *answers) []Change {
-	var out []Change
-	for _, src := range q.sources {
-		var ofSource []Change
-		for _, s := range q.services {
-			ofService := q.fates(a, src, s)
-			ofSource = merge(ofSource, ofService, sameButServices, func(c *Change, x Change) { c.Services = append(c.Services, x.Services...) })
-		}
-		out = merge(out, ofSource, sameButSources, func(c *Change, x Change) { c.Sources = joined(c.Sources, x.Sources) })
-	}
-	for i := range out {
-		if len(out[i].Services) == len(q.services) && q.complete {
-			out[i].Services = []string{anyProtocol}
+// bySource yields the changes of a batch of questions in the order of their sources. They come in that of their destinations.
+func bySource(questions []question, changes [][]Change) iter.Seq[Change] {
+	return func(yield func(Change) bool) {
+		for source := range breadth {
+			for i, list := range changes {
+				if questions[i].source != source {
+					continue
+				}
+				for _, c := range list {
+					if !yield(c) {
+						return
+					}
+				}
+			}
 		}
 	}
-	return out
-}
-
-// fates returns what changes for one source and one service.
-func (q *question) fates(a *answers, src piece, s sort) []Change {
-	var out []Change
-	for _, dst := range q.destinations {
-		if !src.meets(dst) {
-			continue
-		}
-		was, is := a.next()
-		if was.equal(is) {
-			continue
-		}
-		c := Change{action(was, is), q.from, q.to, src.prefixes, dst.prefixes, []string{s.name}, was, is}
-		out = merge(out, []Change{c}, sameFate, func(c *Change, x Change) { c.Destinations = joined(c.Destinations, x.Destinations) })
-	}
-	return out
-}
-
-// joined returns two lists of prefixes as one, in the fewest prefixes.
-func joined(a, b []netip.Prefix) []netip.Prefix {
-	var set netipx.IPSetBuilder
-	for _, p := range slices.Concat(a, b) {
-		set.AddPrefix(p)
-	}
-	all, err := set.IPSet()
-	if err != nil { // prefixes of a plan are valid
-		panic("reach: " + err.Error())
-	}
-	return all.Prefixes()
-}
-
-// merge adds each of more to a change that is the same in all else, or to the end.
-func merge(all, more []Change, same func(a, b *Change) bool, join func(*Change, Change)) []Change {
-	for _, x := range more {
-		i := slices.IndexFunc(all, func(c Change) bool { return same(&c, &x) })
-		if i < 0 {
-			all = append(all, x)
-			continue
-		}
-		join(&all[i], x)
-	}
-	return all
-}
-
-func sameFate(a, b *Change) bool { return a.Before.equal(b.Before) && a.After.equal(b.After) }
-
-func sameButServices(a, b *Change) bool {
-	return sameFate(a, b) && slices.Equal(a.Destinations, b.Destinations)
-}
-
-func sameButSources(a, b *Change) bool {
-	return sameButServices(a, b) && slices.Equal(a.Services, b.Services)
-}
-
-func action(was, is *Way) plan.Action {
-	switch {
-	case was == nil:
-		return plan.Add
-	case is == nil:
-		return plan.Remove
-	}
-	return plan.Alter
-}
-
-// ways returns how every packet of some questions goes.
-func (s Side) ways(questions []question) []*Way {
-	var out []*Way
-	for i := range questions {
-		for p := range questions[i].packets() {
-			out = append(out, s.way(p))
-		}
-	}
-	return out
-}
-
-// way returns how a packet goes, or nil where it dies.
-func (s Side) way(p verify.Packet) *Way {
-	if s.Model == nil {
-		return nil
-	}
-	a := s.Model.Ask(s.Intent, p)
-	if !a.Arrives {
-		return nil
-	}
-	return &Way{a.Forward, a.MTU, a.Return, a.ReturnMTU}
-}
-
-func (w *Way) equal(o *Way) bool {
-	if w == nil || o == nil {
-		return w == o
-	}
-	return w.MTU == o.MTU && w.ReturnMTU == o.ReturnMTU && slices.Equal(w.Forward, o.Forward) && slices.Equal(w.Return, o.Return)
 }

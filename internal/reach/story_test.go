@@ -3,6 +3,8 @@ package reach_test
 import (
 	"flag"
 	"fmt"
+	"net/netip"
+	"slices"
 	"strings"
 	"testing"
 
@@ -64,28 +66,55 @@ func mesh(places, prefixes int, extra string) txtar.File {
 	return txtar.File{Name: "mesh.yaml", Data: []byte(b.String())}
 }
 
-// In a fabric that is too large to ask about everything, what access changes is still asked about in full.
+// In a fabric that is too large to ask about everything, what access changes is still asked about in full. Either way it is the same that changes.
 func TestLargeFabric(t *testing.T) {
 	before, lock := side(t, mesh(80, 8, "10.7.100.0/24"), nil)
 	after, _ := side(t, mesh(80, 8, "10.7.200.0/24"), lock)
-	d := reach.Compare(before, after)
-	if !d.Partial {
-		t.Error("it asked about everything: the fabric is not large enough for this test")
-	}
-	added, removed := 0, 0
-	for _, c := range d.Changes {
-		for _, p := range append(c.Sources, c.Destinations...) {
-			switch p.String() {
-			case "10.7.200.0/24":
-				added++
-			case "10.7.100.0/24":
-				removed++
+	for most, partial := range map[int]bool{1000: true, 1_000_000: false} {
+		d := reach.CompareAtMost(before, after, most)
+		if d.Partial != partial {
+			t.Errorf("at most %d pairs: partial is %v", most, d.Partial)
+		}
+		added, removed := 0, 0
+		for _, c := range d.Changes {
+			for _, p := range append(c.Sources, c.Destinations...) {
+				switch p.String() {
+				case "10.7.200.0/24":
+					added++
+				case "10.7.100.0/24":
+					removed++
+				}
 			}
 		}
+		if want := 2 * 79; len(d.Changes) != 2*want || added != want || removed != want {
+			t.Errorf("%d changes, %d with the new prefix, %d with the old one; want %d, %d, %d", len(d.Changes), added, removed, 2*want, want, want)
+		}
 	}
-	if want := 2 * 79; len(d.Changes) != 2*want || added != want || removed != want {
-		t.Errorf("%d changes, %d with the new prefix, %d with the old one; want %d, %d, %d", len(d.Changes), added, removed, 2*want, want, want)
+}
+
+// Prefixes that no plan tells apart are asked about once, and all of them stand in the answer.
+func TestPrefixesThatShareAFate(t *testing.T) {
+	before, lock := side(t, mesh(80, 8, "10.7.100.0/24"), nil)
+	narrow := mesh(80, 8, "10.7.100.0/24")
+	narrow.Data = []byte(strings.Replace(string(narrow.Data), "to: any}", "to: any, ports: [tcp/1-65535]}", 1))
+	after, _ := side(t, narrow, lock)
+	d := reach.CompareAtMost(before, after, 80*79)
+	if d.Partial || len(d.Changes) != 80*79 {
+		t.Errorf("partial is %v, %d changes, want %d", d.Partial, len(d.Changes), 80*79)
 	}
+	for _, c := range d.Changes {
+		if c.Action != plan.Remove || !slices.Equal(c.Services, []string{"other protocols"}) || covered(c.Sources) < 8*256 || covered(c.Destinations) < 8*256 {
+			t.Fatalf("%+v, want all of both places to lose other protocols", c)
+		}
+	}
+}
+
+// covered counts the addresses of IPv4 prefixes.
+func covered(list []netip.Prefix) (n int) {
+	for _, p := range list {
+		n += 1 << (32 - p.Bits())
+	}
+	return n
 }
 
 // What is gained without end does not hide what is lost: each action has its own share of the list.

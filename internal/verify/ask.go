@@ -2,43 +2,97 @@ package verify
 
 import (
 	"net/netip"
+	"slices"
 
 	"ropeway/internal/fabric"
 	"ropeway/internal/intent"
 )
 
-// An Answer is what Trace finds of a packet and its answer, without what decided. The zero value: the packet does not arrive.
-type Answer struct {
-	Arrives   bool
-	Forward   []string // the gateways that it crosses
-	MTU       int      // the largest inner packet that the way carries, in bytes
-	Answered  bool
-	Return    []string
-	ReturnMTU int
+// An Asker answers what Trace does of a packet and its answer, without what decided, for people who have a million questions. It looks classes up in
+// what is made for a specification, and walks their rows once for packets of every service. The size of a packet is left aside. A packet within one
+// place crosses nothing and does not count, and there is none between two families.
+//
+// It is for one goroutine; several may ask one model at a time. A nil Asker is that of no plan: nothing arrives.
+type Asker struct {
+	m   *Model
+	j   *judge
+	off bool // nothing can arrive between the two classes that were asked about last
 }
 
-// Ask is Trace for people who have a million questions: it looks the packet's classes up in what Check made for a specification,
-// and walks their rows. The size of the packet is left aside. A packet within one place crosses nothing and does not count, and there is
-// none between two families.
-func (m *Model) Ask(in *intent.Fabric, p Packet) Answer {
-	m.prepare(in)
-	w := m.world
-	from, to, kind := w.classAt(p.Source), w.classAt(p.Destination), w.services.number(p.Service)
-	if from == nil || to == nil || kind < 0 || !w.meet(from.row, to.row) {
-		return Answer{}
+// Nobodys is the class of an address that no place owns.
+const Nobodys = nobody
+
+// Asker returns one for a specification. Nothing is judged for it.
+func (m *Model) Asker(in *intent.Fabric) *Asker {
+	m.draw(in)
+	return &Asker{m: m, j: newJudge(m, m.world)}
+}
+
+// Class returns the number of what an address is one of: addresses that nothing tells apart. Numbers are the model's own.
+func (a *Asker) Class(at netip.Addr) int32 {
+	if a == nil {
+		return Nobodys
 	}
-	j := newJudge(m, w)
-	j.rows(side{from.owner, w.rows[from.row]}, side{to.owner, w.rows[to.row]})
-	j.pass(&j.verdict, &j.forward, from.kind, to.kind)
-	j.answer(&j.verdict, &j.forward, &j.backward, from.kind, to.kind)
-	if !j.verdict.open.has(kind) {
-		return Answer{}
+	return a.m.world.space.find(at).class
+}
+
+// Kind returns the number of the services that nothing tells apart from this one, which has one port or is ICMP.
+func (a *Asker) Kind(of fabric.Service) int {
+	if a == nil {
+		return -1
 	}
-	a := Answer{Arrives: true, Forward: m.names(j.forward.hops), MTU: j.forward.mtu}
-	if j.verdict.both.has(kind) {
-		a.Answered, a.Return, a.ReturnMTU = true, m.names(j.backward.hops), j.backward.mtu
+	return a.m.world.services.number(of)
+}
+
+// Between asks about packets from one class to another. The answers are those of Arrives and what follows, until it is called again.
+func (a *Asker) Between(from, to int32) {
+	if a == nil {
+		return
 	}
-	return a
+	w, j := a.m.world, a.j
+	a.off = from == Nobodys || to == Nobodys || !w.meet(w.classes[from].row, w.classes[to].row)
+	if a.off {
+		return
+	}
+	src, dst := &w.classes[from], &w.classes[to]
+	j.rows(side{src.owner, w.rows[src.row]}, side{dst.owner, w.rows[dst.row]})
+	j.pass(&j.verdict, &j.forward, src.kind, dst.kind)
+	j.answer(&j.verdict, &j.forward, &j.backward, src.kind, dst.kind)
+}
+
+// Arrives reports whether packets of a kind do.
+func (a *Asker) Arrives(kind int) bool {
+	return a != nil && !a.off && kind >= 0 && a.j.verdict.open.has(kind)
+}
+
+// Answered reports whether packets of a kind arrive, and their answers do.
+func (a *Asker) Answered(kind int) bool {
+	return a != nil && !a.off && kind >= 0 && a.j.verdict.both.has(kind)
+}
+
+// Forward returns the gateways that packets cross which arrive, and the largest inner packet that the way carries, in bytes.
+func (a *Asker) Forward() (gateways []string, mtu int) { return a.m.names(&a.j.forward) }
+
+// Return returns the same of answers that arrive.
+func (a *Asker) Return() (gateways []string, mtu int) { return a.m.names(&a.j.backward) }
+
+// SameForward reports whether packets that arrive go as they do for another asker, and SameReturn whether their answers do.
+func (a *Asker) SameForward(o *Asker) bool { return a.m.sameWay(&a.j.forward, o.m, &o.j.forward) }
+
+// SameReturn is described at SameForward.
+func (a *Asker) SameReturn(o *Asker) bool { return a.m.sameWay(&a.j.backward, o.m, &o.j.backward) }
+
+func (m *Model) names(v *way) (gateways []string, mtu int) {
+	gateways = make([]string, len(v.hops))
+	for i, g := range v.hops {
+		gateways[i] = m.gateways[g].Name
+	}
+	return gateways, v.mtu
+}
+
+// sameWay compares the ways of two models, whose numbers differ.
+func (m *Model) sameWay(v *way, o *Model, w *way) bool {
+	return v.mtu == w.mtu && slices.EqualFunc(v.hops, w.hops, func(g, h int32) bool { return m.gateways[g].Name == o.gateways[h].Name })
 }
 
 // classAt returns the class of an address, or nil where no place owns it.
@@ -57,12 +111,4 @@ func (s *services) number(x fabric.Service) int {
 		}
 	}
 	return -1
-}
-
-func (m *Model) names(gateways []int32) []string {
-	out := make([]string, len(gateways))
-	for i, g := range gateways {
-		out[i] = m.gateways[g].Name
-	}
-	return out
 }

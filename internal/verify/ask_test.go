@@ -31,17 +31,17 @@ func TestAskAgreesWithTrace(t *testing.T) {
 			}
 			p, _ := compile.Compile(in, nil)
 			m := New(p, Facts{})
-			m.prepare(in)
+			ask := m.Asker(in)
 			var arrive, die int
 			for a := range m.world.space.all() {
 				for b := range m.world.space.all() {
 					src, dst := a.start, b.start
 					for _, s := range askable(m) {
 						if src.Is4() != dst.Is4() {
-							if m.Ask(in, Packet{Source: src, Destination: dst, Service: s}).Arrives {
+							if ask.Between(ask.Class(src), ask.Class(dst)); ask.Arrives(ask.Kind(s)) {
 								t.Fatalf("%s → %s arrives, and there is no such packet", src, dst)
 							}
-						} else if compareAsk(t, m, in, Packet{Source: src, Destination: dst, Service: s}) {
+						} else if compareAsk(t, m, ask, Packet{Source: src, Destination: dst, Service: s}) {
 							arrive++
 						} else {
 							die++
@@ -66,21 +66,23 @@ func askable(m *Model) (out []fabric.Service) {
 	return out
 }
 
-func compareAsk(t *testing.T, m *Model, in *intent.Fabric, p Packet) bool {
+func compareAsk(t *testing.T, m *Model, ask *Asker, p Packet) bool {
 	t.Helper()
-	got, want := m.Ask(in, p), m.Trace(p, true)
+	ask.Between(ask.Class(p.Source), ask.Class(p.Destination))
+	kind, want := ask.Kind(p.Service), m.Trace(p, true)
 	arrives := want.Forward.DroppedBy == nil && len(want.Forward.Gateways) > 0
-	if got.Arrives != arrives {
-		t.Fatalf("%v: Ask says arrives=%v, Trace %+v", p, got.Arrives, want.Forward)
+	if ask.Arrives(kind) != arrives {
+		t.Fatalf("%v: it arrives: %v, and Trace says %+v", p, !arrives, want.Forward)
 	}
 	if !arrives {
 		return false
 	}
-	if !slices.Equal(got.Forward, want.Forward.Gateways) || got.MTU != want.Forward.MTU {
-		t.Fatalf("%v: Ask goes by %v, MTU %d; Trace by %v, MTU %d", p, got.Forward, got.MTU, want.Forward.Gateways, want.Forward.MTU)
+	if way, mtu := ask.Forward(); !slices.Equal(way, want.Forward.Gateways) || mtu != want.Forward.MTU {
+		t.Fatalf("%v goes by %v, MTU %d; Trace by %v, MTU %d", p, way, mtu, want.Forward.Gateways, want.Forward.MTU)
 	}
-	if answered := want.Return.DroppedBy == nil; got.Answered != answered || answered && !slices.Equal(got.Return, want.Return.Gateways) {
-		t.Fatalf("%v: Ask says answered=%v by %v, Trace %+v", p, got.Answered, got.Return, want.Return)
+	way, _ := ask.Return()
+	if answered := want.Return.DroppedBy == nil; ask.Answered(kind) != answered || answered && !slices.Equal(way, want.Return.Gateways) {
+		t.Fatalf("%v is answered: %v, by %v, and Trace says %+v", p, !answered, way, want.Return)
 	}
 	return true
 }
@@ -89,6 +91,7 @@ func TestAskOfNobodysAddress(t *testing.T) {
 	in, p := bigMesh(3), netip.MustParseAddr
 	out, _ := compile.Compile(in, nil)
 	m := New(out, Facts{})
+	ask := m.Asker(in)
 	ping := fabric.Service{Protocol: fabric.ICMP}
 	for _, packet := range []Packet{
 		{Source: p("192.0.2.1"), Destination: p("10.0.0.1"), Service: ping},
@@ -96,8 +99,8 @@ func TestAskOfNobodysAddress(t *testing.T) {
 		{Source: p("10.0.0.1"), Destination: p("10.0.1.1"), Service: ping}, // the same place
 		{Source: p("10.0.0.1"), Destination: p("2001:db8::1"), Service: ping},
 	} {
-		if a := m.Ask(in, packet); a.Arrives {
-			t.Errorf("%v arrives by %v", packet, a.Forward)
+		if ask.Between(ask.Class(packet.Source), ask.Class(packet.Destination)); ask.Arrives(ask.Kind(ping)) {
+			t.Errorf("%v arrives", packet)
 		}
 	}
 }

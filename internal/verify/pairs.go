@@ -19,6 +19,7 @@ type found struct {
 
 // judgeAll judges every pair of classes that meet.
 func (w *world) judgeAll(m *Model) {
+	w.judged = true
 	var judges [workers]*judge
 	var lists [workers][]found
 	parallel(len(w.byPlace), func(worker, p int) {

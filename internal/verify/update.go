@@ -23,7 +23,7 @@ type Effect struct {
 // refused, or no longer: that concerns whatever is reached through this gateway. And the table may now contradict itself.
 func (m *Model) Update(c Change) (Effect, error) {
 	w := m.world
-	if w == nil {
+	if w == nil || !w.judged {
 		return Effect{}, errUnchecked
 	}
 	if w.live == nil {

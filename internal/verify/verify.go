@@ -62,9 +62,16 @@ func (m *Model) Check(in *intent.Fabric) *Report {
 
 // prepare judges every pair, unless that was done and kept up to date.
 func (m *Model) prepare(in *intent.Fabric) {
+	m.draw(in)
+	if !m.world.judged {
+		m.world.judgeAll(m)
+	}
+}
+
+// draw cuts the plan up for a specification, unless that was done and kept up to date.
+func (m *Model) draw(in *intent.Fabric) {
 	if m.world == nil || m.world.in != in {
 		m.settle()
 		m.world = newWorld(m, in)
-		m.world.judgeAll(m)
 	}
 }

@@ -30,6 +30,7 @@ type world struct {
 	byPlace         [][]int32 // rows of each place's classes
 	byRow           [][]int32 // classes of each row
 
+	judged   bool        // every pair was: bad and severe say what came of it
 	bad      [][]badPair // by class: classes with which not all is well, in either direction
 	severe   int         // bad pairs that are errors
 	stats    Stats

@@ -6,8 +6,10 @@ import (
 	"crypto/ed25519"
 	"errors"
 	"fmt"
+	"slices"
 	"strings"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	ropewayv1 "ropeway/api/ropeway/v1"
@@ -61,7 +63,8 @@ type desk struct {
 
 	ready func(now, next *present) // told of what is about to be committed; nil: nobody is
 
-	proofs chan struct{} // holds one for each proof that is made: they take much memory
+	proofs chan struct{}          // holds one for each proof that is made: they take much memory
+	looked atomic.Pointer[looked] // nil: nobody looked since the last change
 
 	mu       sync.Mutex
 	compiler compile.Compiler
@@ -156,7 +159,8 @@ func revisionName(number uint64) string { return fmt.Sprintf("revision-%d.yaml",
 
 // propose compares a file with the newest revision. The fabric that it returns is what the file makes of it, with no number yet.
 // Where places are given it may touch nothing but what is theirs: neither shows the difference to anything else, nor makes it.
-func (d *desk) propose(ctx context.Context, name string, file []byte, places []string) (p *proposal.Proposal, now *present, next *fabric, err error) {
+// Shown says that people are to see it: they want to know who gains and loses a path.
+func (d *desk) propose(ctx context.Context, name string, file []byte, places []string, shown bool) (p *proposal.Proposal, now *present, next *fabric, err error) {
 	in, problems := intent.Read(name, file)
 	if in == nil {
 		return nil, nil, nil, problems
@@ -178,7 +182,32 @@ func (d *desk) propose(ctx context.Context, name string, file []byte, places []s
 			return nil, nil, nil, notYours(foreign)
 		}
 	}
-	return proposal.Weigh(now.newest.side(), next.side(), next.lock), now, next, nil
+	return d.weigh(now.newest, next, shown), now, next, nil
+}
+
+// weigh proves what a fabric would become, unless that was done when it was shown.
+func (d *desk) weigh(was, next *fabric, shown bool) *proposal.Proposal {
+	if !shown {
+		if p := d.looked.Load(); p.same(was, next) {
+			return p.proposal
+		}
+		return proposal.Prove(was.side(), next.side(), next.lock)
+	}
+	p := proposal.Weigh(was.side(), next.side(), next.lock)
+	d.looked.Store(&looked{was, next, p})
+	return p
+}
+
+// A looked is the proposal that somebody looked at last: mostly he applies it next.
+type looked struct {
+	was, next *fabric
+	proposal  *proposal.Proposal
+}
+
+// same reports whether it is the proposal of these two. A compiler that has nothing new to say returns the very gateways and places that it returned before.
+func (l *looked) same(was, next *fabric) bool {
+	return l != nil && l.was == was && bytes.Equal(l.next.file, next.file) && slices.Equal(l.next.plan.Gateways, next.plan.Gateways) &&
+		slices.Equal(l.next.plan.Places, next.plan.Places)
 }
 
 // compile makes the plan of a file as the successor of the newest revision.
@@ -204,6 +233,7 @@ func (d *desk) set(going *fabric) {
 
 // adopt takes what was committed for the newest revision, unless there is a newer one by now. Nobody has to read and compile it again.
 func (d *desk) adopt(committed *fabric) {
+	d.looked.Store(nil) // a plan may be large
 	d.mu.Lock()
 	defer d.mu.Unlock()
 	if d.made == nil || d.made.number < committed.number {
@@ -275,7 +305,7 @@ func (c *change) kind() (kind, reason string) {
 
 // apply makes a file the newest revision, and has it brought to the gateways. Where it changes nothing, no revision is made.
 func (d *desk) apply(ctx context.Context, c change) (number uint64, changed bool, err error) {
-	p, now, next, err := d.propose(ctx, c.name, c.file, c.places)
+	p, now, next, err := d.propose(ctx, c.name, c.file, c.places, false)
 	if err != nil {
 		return 0, false, err
 	}
@@ -297,7 +327,7 @@ func (d *desk) apply(ctx context.Context, c change) (number uint64, changed bool
 	if len(c.override) > 0 && c.reason == "" {
 		return 0, false, refusal("RW7004", "override", "an override says why", `add --reason "…": it is recorded`)
 	}
-	lock, err := p.Lock.Encode()
+	lock, err := next.lock.Encode()
 	if err != nil {
 		return 0, false, err
 	}

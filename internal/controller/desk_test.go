@@ -1,6 +1,7 @@
 package controller
 
 import (
+	"crypto/sha256"
 	"errors"
 	"fmt"
 	"log/slog"
@@ -10,6 +11,7 @@ import (
 	"time"
 
 	"ropeway/internal/diag"
+	"ropeway/internal/intent"
 	"ropeway/internal/key"
 	"ropeway/internal/store"
 )
@@ -94,6 +96,60 @@ func TestApply(t *testing.T) {
 	if err != nil || r.Author != "operator/ada" || r.Reason != "a story" || len(r.Override) != 1 {
 		t.Errorf("recorded: %+v, %v", r, err)
 	}
+}
+
+// What somebody looked at is not proven again when he applies it, and no other file, no key that came meanwhile and no other base passes for it.
+func TestWhatWasLookedAtIsProvenOnce(t *testing.T) {
+	d := deskOf(t)
+	look := func(text []byte) {
+		_, _, _, err := d.propose(t.Context(), "f", text, nil, true)
+		must(t, err)
+	}
+	proven := func(text []byte) bool { // is what an apply would find proven already
+		in, problems := intent.Read("f", text)
+		if in == nil {
+			t.Fatal(problems)
+		}
+		now, next, err := d.compile(t.Context(), in, text)
+		must(t, err)
+		return d.looked.Load().same(now.newest, next)
+	}
+	if proven(file(open)) {
+		t.Error("nobody looked at anything yet")
+	}
+	look(file(open))
+	if !proven(file(open)) || proven(file(closed)) {
+		t.Error("the file that was looked at is not known again, or another one is")
+	}
+	look(file(broken))
+	if _, _, err := d.apply(t.Context(), change{author: "a", name: "f", file: file(broken), at: time.Unix(1, 0)}); codeOf(err) != "RW7003" {
+		t.Errorf("looking at a proof that fails makes it hold: %v", err)
+	}
+	look(file(open))
+	k, err := key.NewPrivate()
+	must(t, err)
+	becomesMember(t, d.store, "gw1", k.Public())
+	if proven(file(open)) {
+		t.Error("the key of a gateway came, and the old proof is taken for the new plan's")
+	}
+	look(file(open))
+	if _, _, err := d.apply(t.Context(), change{author: "a", name: "f", file: file(open), at: time.Unix(1, 0)}); err != nil {
+		t.Fatal(err)
+	}
+	if proven(file(open)) {
+		t.Error("a proof beside what was before is taken for one beside what is now")
+	}
+}
+
+// becomesMember enrolls a gateway with a key.
+func becomesMember(t *testing.T, s *store.Store, gateway string, k key.Public) {
+	t.Helper()
+	hash := sha256.Sum256([]byte(gateway))
+	must(t, s.PutToken(t.Context(), store.Token{ID: gateway, Hash: hash, Identity: gatewayPrefix + gateway, Author: "admin/ann", Expires: time.Unix(1000, 0)}))
+	_, err := s.Redeem(t.Context(), hash, time.Unix(1, 0), func(token store.Token) store.Member {
+		return store.Member{Identity: token.Identity, Fingerprint: hash, PublicKeys: map[string]string{deviceName: k.String()}, At: time.Unix(1, 0)}
+	})
+	must(t, err)
 }
 
 // Gateways that enroll in the same moment all become known, whoever else changes the fabric meanwhile.

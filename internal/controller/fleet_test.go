@@ -239,6 +239,20 @@ func (f *fleet) apply(file []byte) accepted {
 	return accepted{}
 }
 
+// preview asks what a file would change, as the operator.
+func (f *fleet) preview(file []byte) {
+	f.tb.Helper()
+	client := f.client("operator/ann", "h2")
+	defer client.CloseIdleConnections()
+	p, err := ropewayv1connect.NewFabricServiceClient(client, "https://"+f.address).Preview(f.tb.Context(), &ropewayv1.PreviewRequest{File: file})
+	if err != nil {
+		f.tb.Fatal(err)
+	}
+	if !p.Changed || !p.Proven || p.Base != f.revision {
+		f.tb.Fatalf("changed: %v, proven: %v, beside revision %d", p.Changed, p.Proven, p.Base)
+	}
+}
+
 // watch watches as one gateway until ctx ends or the stream does, and tells of every grant.
 func (f *fleet) watch(ctx context.Context, name string, held uint64, protocol string, got func(epoch uint64, at time.Time)) error {
 	client := f.client("gateway/"+name, protocol)
@@ -312,6 +326,8 @@ func beController(dir string) {
 			answer = usageOfThis()
 		case "cpu":
 			answer = cpuOfThis()
+		case "peak":
+			answer = peakOfThis()
 		}
 		text, err := json.Marshal(answer)
 		must(err)
@@ -407,11 +423,27 @@ func (*teller) Handle(_ context.Context, r slog.Record) error {
 	return nil
 }
 
+func peakOfThis() int64 {
+	var r syscall.Rusage
+	if err := syscall.Getrusage(syscall.RUSAGE_SELF, &r); err != nil {
+		panic(err)
+	}
+	return r.Maxrss << 10
+}
+
 // cpu returns what the controller's process has used so far.
 func (f *fleet) cpu() int64 {
 	f.tb.Helper()
 	var out int64
 	f.question(&out, "cpu")
+	return out
+}
+
+// peak returns the most memory that the controller's process ever held, in bytes.
+func (f *fleet) peak() int64 {
+	f.tb.Helper()
+	var out int64
+	f.question(&out, "peak")
 	return out
 }
 

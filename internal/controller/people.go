@@ -24,7 +24,7 @@ func (s fabricService) Preview(ctx context.Context, req *ropewayv1.PreviewReques
 	if err != nil {
 		return nil, asked(err)
 	}
-	p, now, next, err := s.desk.propose(ctx, name, file, places)
+	p, now, next, err := s.desk.propose(ctx, name, file, places, true)
 	if err != nil {
 		return nil, asked(err)
 	}

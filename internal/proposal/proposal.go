@@ -26,7 +26,7 @@ type Proposal struct {
 	Changed      bool           `json:"changed"`
 	Accepted     bool           `json:"accepted"` // by the very command that shows it
 	Plan         *plan.Diff     `json:"plan"`
-	Reachability *reach.Diff    `json:"reachability"`
+	Reachability *reach.Diff    `json:"reachability"` // nil where only Prove made it
 	Proof        *verify.Report `json:"proof"`
 
 	After *plan.Fabric `json:"-"`
@@ -42,16 +42,25 @@ func Make(c *compile.Compiler, before Side, in *intent.Fabric, lock *state.Lock)
 
 // Weigh is Make without the compiler: it compares two plans and proves the second. It changes nothing of them, so several may be weighed at a time.
 func Weigh(before, then Side, next *state.Lock) *Proposal {
-	in, after := then.Intent, then.Plan
-	p := &Proposal{Fabric: in.Name, Plan: plan.Compare(before.Plan, after), After: after, Lock: next}
-	model := verify.New(after, verify.Facts{})
+	p, model := prove(before, then, next)
 	p.Reachability = &reach.Diff{Changes: []reach.Change{}}
 	if !p.Plan.Empty() { // the same plan does the same with every packet
-		p.Reachability = reach.Compare(before.ready(), reach.Side{Intent: in, Model: model})
+		p.Reachability = reach.Compare(before.ready(), reach.Side{Intent: then.Intent, Model: model})
 	}
-	p.Proof = model.Check(in)
-	p.Changed = !p.Plan.Empty() || before.Plan == nil
 	return p
+}
+
+// Prove is Weigh for who does not ask who gains and loses a path, which takes as long as all else.
+func Prove(before, then Side, next *state.Lock) *Proposal {
+	p, _ := prove(before, then, next)
+	return p
+}
+
+func prove(before, then Side, next *state.Lock) (*Proposal, *verify.Model) {
+	model := verify.New(then.Plan, verify.Facts{})
+	p := &Proposal{Fabric: then.Intent.Name, Plan: plan.Compare(before.Plan, then.Plan), Proof: model.Check(then.Intent), After: then.Plan, Lock: next}
+	p.Changed = !p.Plan.Empty() || before.Plan == nil
+	return p, model
 }
 
 // ready returns a side as reach asks it.

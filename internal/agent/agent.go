@@ -87,13 +87,13 @@ func (a *Agent) Run(ctx context.Context) error {
 	defer func() { _ = a.machine.firewall.Close() }()
 
 	group, ctx := errgroup.WithContext(ctx)
-	wake := make(chan struct{}, 1) // one waiting wake-up stands for any number
-	group.Go(func() error { return watchFile(ctx, a.opts.Plan, wake) })
-	group.Go(func() error { return watchKernel(ctx, a.log, wake) })
+	events := newEvents()
+	group.Go(func() error { return watchFile(ctx, a.opts.Plan, events.plan) })
+	group.Go(func() error { return watchKernel(ctx, a.log, events.machine) })
 	group.Go(func() error { return a.serveSocket(ctx) })
 	group.Go(func() error { return a.serveLoopback(ctx) })
 	group.Go(func() error { a.refresh(ctx); return nil })
-	group.Go(func() error { a.loop(ctx, wake); return nil })
+	group.Go(func() error { a.loop(ctx, events); return nil })
 	return group.Wait()
 }
 

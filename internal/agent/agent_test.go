@@ -140,7 +140,7 @@ func TestThePollNeedsNoEvent(t *testing.T) {
 		a := &Agent{log: slog.New(slog.DiscardHandler), source: &source{file: filepath.Join(dir, "none"), kept: filepath.Join(dir, "kept")}}
 		ctx, cancel := context.WithCancel(t.Context())
 		ended := make(chan struct{})
-		go func() { defer close(ended); a.loop(ctx, nil) }()
+		go func() { defer close(ended); a.loop(ctx, newEvents()) }()
 		var last time.Time
 		for range 5 {
 			time.Sleep(2 * time.Second)
@@ -154,5 +154,52 @@ func TestThePollNeedsNoEvent(t *testing.T) {
 		}
 		cancel()
 		<-ended
+	})
+}
+
+// TestAPlanDoesNotWaitForABurst: another plan is looked at in the very moment, everything else when it has been quiet for a while.
+func TestAPlanDoesNotWaitForABurst(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		took := func(told func(*events)) time.Duration {
+			e, begun := newEvents(), time.Now()
+			told(e)
+			if !e.wait(t.Context(), pollEvery) {
+				t.Fatal("it ended")
+			}
+			return time.Since(begun)
+		}
+		later := func(e *events) { time.Sleep(4 * settle); poke(e.plan) }
+		for what, c := range map[string]struct {
+			told func(*events)
+			want time.Duration
+		}{
+			"a plan":               {func(e *events) { poke(e.plan) }, 0},
+			"a plan, later":        {func(e *events) { go later(e) }, 4 * settle},
+			"a plan after a burst": {func(e *events) { poke(e.machine); go func() { time.Sleep(settle + settle/2); poke(e.plan) }() }, settle + settle/2},
+			"the machine":          {func(e *events) { poke(e.machine) }, 2 * settle},
+			"nothing":              {func(*events) {}, pollEvery},
+		} {
+			if got := took(c.told); got != c.want {
+				t.Errorf("%s: after %s, want %s", what, got, c.want)
+			}
+		}
+	})
+}
+
+// TestAPlanThatIsBeingWritten: what is read while somebody writes it is not refused; what stays so is.
+func TestAPlanThatIsBeingWritten(t *testing.T) {
+	dir := t.TempDir()
+	synctest.Test(t, func(t *testing.T) {
+		file := filepath.Join(dir, "plan.json")
+		a := &Agent{log: slog.New(slog.DiscardHandler), source: &source{file: file, kept: filepath.Join(dir, "kept")}}
+		must(t, os.WriteFile(file, []byte("{"), 0o600))
+		go func() {
+			time.Sleep(settle / 2)
+			must(t, os.Remove(file))
+		}()
+		a.pass(t.Context())
+		if a.record.refusals != 1 || a.record.refused.Code != codePlanUnread { // not what it was in the first moment
+			t.Errorf("%d refusals, the last %+v", a.record.refusals, a.record.refused)
+		}
 	})
 }

@@ -13,14 +13,14 @@ import (
 const (
 	pollEvery = time.Second           // where no event tells of a change; repairs are promised within 2 s
 	settle    = 50 * time.Millisecond // events come in bursts: a pass waits for the end of one
-	restMost  = time.Second / 2       // events wait for this at most
+	restMost  = time.Second / 2       // a plan waits for this at most
 	restRatio = 4                     // looking for nothing takes a fifth of a processor at most, however large the plan
 	applyMost = 30 * time.Second      // a pass that takes longer is given up; the next goes on from there
 )
 
-// loop passes over the machine until ctx ends: at once where something wakes it, else once in pollEvery. A pass that has begun is
-// finished even then, so that an agent that is stopped does not leave half a plan.
-func (a *Agent) loop(ctx context.Context, wake <-chan struct{}) {
+// loop passes over the machine until ctx ends: at once where the plan is another one, soon where something else wakes it, else once in pollEvery. A pass
+// that has begun is finished even then, so that an agent that is stopped does not leave half a plan.
+func (a *Agent) loop(ctx context.Context, events *events) {
 	a.source.sweep()
 	if err := a.source.restore(); err != nil {
 		a.log.Error("the last good plan is of no use", "error", err)
@@ -35,23 +35,54 @@ func (a *Agent) loop(ctx context.Context, wake <-chan struct{}) {
 		if !changed {
 			idle = took
 		}
-		rest := max(settle, min(took, restMost)) // a storm of events does not take all of a processor
-		if !sleep(ctx, rest) {
+		rest := min(took, restMost) // a storm of events does not take all of a processor
+		if !sleep(ctx, rest) || !events.wait(ctx, max(pollEvery, idle*restRatio)-rest) {
 			return
 		}
-		poll := time.NewTimer(max(pollEvery, idle*restRatio) - rest)
-		select {
-		case <-ctx.Done():
-			poll.Stop()
-			return
-		case <-poll.C:
-		case <-wake:
-			poll.Stop()
-			if !sleep(ctx, settle) {
-				return
-			}
-			drain(wake)
-		}
+	}
+}
+
+// events are what wakes the loop. In each one that waits stands for any number.
+type events struct {
+	plan    chan struct{} // the plan file may be another one
+	machine chan struct{} // something else may be
+}
+
+func newEvents() *events { return &events{make(chan struct{}, 1), make(chan struct{}, 1)} }
+
+// wait returns at once where the plan may be another one, at the end of a burst where anything else may be, and after poll where nothing was. It reports
+// false where ctx ended first.
+func (e *events) wait(ctx context.Context, poll time.Duration) bool {
+	limit := time.NewTimer(poll)
+	defer limit.Stop()
+	if planned, ok := e.quiet(ctx); planned || !ok { // what the last pass did itself is a burst, too
+		return ok
+	}
+	select {
+	case <-ctx.Done():
+		return false
+	case <-e.plan:
+		return true
+	case <-limit.C:
+		return true
+	case <-e.machine:
+	}
+	_, ok := e.quiet(ctx)
+	drain(e.machine)
+	return ok
+}
+
+// quiet waits for the end of a burst, or until the plan may be another one.
+func (e *events) quiet(ctx context.Context) (planned, ok bool) {
+	t := time.NewTimer(settle)
+	defer t.Stop()
+	select {
+	case <-ctx.Done():
+		return false, false
+	case <-e.plan:
+		return true, true
+	case <-t.C:
+		return false, true
 	}
 }
 
@@ -60,6 +91,9 @@ func (a *Agent) pass(ctx context.Context) bool {
 	ctx, cancel := context.WithTimeout(ctx, applyMost)
 	defer cancel()
 	want, isNew, refused := a.source.poll()
+	if refused != nil && !a.refusedAlready(refused) && sleep(ctx, settle) { // it may be half written
+		want, isNew, refused = a.source.poll()
+	}
 	a.noteRefusal(refused)
 	a.update(func(r *record) { r.wanted = want })
 	if want == nil {
@@ -110,6 +144,13 @@ func (a *Agent) update(change func(*record)) {
 	a.mu.Lock()
 	defer a.mu.Unlock()
 	change(&a.record)
+}
+
+// refusedAlready reports whether that is why the plan file was refused last.
+func (a *Agent) refusedAlready(err error) bool {
+	a.mu.Lock()
+	defer a.mu.Unlock()
+	return a.record.refused != nil && a.record.refused.Message == logs.Printable(err.Error())
 }
 
 // noteRefusal keeps why the plan file is refused, and says it once.

@@ -77,7 +77,7 @@ func (w *world) allServe(names ...string) {
 }
 
 // three makes a cluster of three, of which the first was there alone, with two gateways that follow.
-func three(t *testing.T) (*world, map[string]*process) {
+func three(t testing.TB) (*world, map[string]*process) {
 	w := newWorld(t)
 	all := map[string]*process{"c1": w.controllerAt(1)}
 	w.serves(1)

@@ -38,7 +38,7 @@ func testMain(m *testing.M) int {
 	return m.Run()
 }
 
-func must(t *testing.T, err error) {
+func must(t testing.TB, err error) {
 	t.Helper()
 	if err != nil {
 		t.Fatal(err)
@@ -46,7 +46,7 @@ func must(t *testing.T, err error) {
 }
 
 // eventually waits until something is so.
-func eventually(t *testing.T, limit time.Duration, what string, so func() bool) {
+func eventually(t testing.TB, limit time.Duration, what string, so func() bool) {
 	t.Helper()
 	for begun := time.Now(); time.Since(begun) < limit; time.Sleep(50 * time.Millisecond) {
 		if so() {
@@ -62,7 +62,7 @@ type process struct {
 	done chan error
 }
 
-func start(t *testing.T, ns netns.NsHandle, logFile string, argv ...string) *process {
+func start(t testing.TB, ns netns.NsHandle, logFile string, argv ...string) *process {
 	t.Helper()
 	flags := os.O_CREATE | os.O_WRONLY | os.O_APPEND
 	said, err := os.OpenFile(logFile+".out", flags, 0o600)
@@ -98,7 +98,7 @@ func (p *process) kill() {
 // A world is a controller and two gateways, gw1 of place east and gw2 of place west: number n has 192.0.2.n outside, 10.n.0.1 inside, and a
 // host at 10.n.0.10. The controller is at 192.0.2.100.
 type world struct {
-	t          *testing.T
+	t          testing.TB
 	dir        string
 	office     netns.NsHandle // where controller and people are
 	controller *process
@@ -114,10 +114,10 @@ type gateway struct {
 
 const server = "https://192.0.2.100:8443"
 
-func newWorld(t *testing.T) *world { return newWorldOf(t, 2) }
+func newWorld(t testing.TB) *world { return newWorldOf(t, 2) }
 
 // newWorldOf has more gateways, as many places, numbered alike.
-func newWorldOf(t *testing.T, gateways int) *world {
+func newWorldOf(t testing.TB, gateways int) *world {
 	t.Helper()
 	nstest.Enter(t)
 	w := &world{t: t, dir: t.TempDir(), office: nstest.New(t)}

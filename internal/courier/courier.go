@@ -69,9 +69,12 @@ type Courier struct {
 	member *member.Member
 	log    *slog.Logger
 
+	writing sync.Mutex // held by who writes in the state directory; before mu
+
 	mu       sync.Mutex // guards what follows: the one who brings writes it, the one who reports reads it
 	held     grant.Verifier
 	kept     uint64    // epoch of the plan that was brought last; 0: none. It is lower than the one held after the gateway went back
+	grant    []byte    // of that plan, as grant.pb holds it; changes while writing is held, too
 	revision string    // of that plan
 	show     bool      // a controller asked for the grant that is held; only the one who brings looks at it
 	applied  uint64    // the highest epoch that the machine was made to be
@@ -240,6 +243,8 @@ func (c *Courier) take(ctx context.Context, signed *ropewayv1.SignedGrant) error
 		return err
 	}
 	reached := c.reached(ctx, next)
+	c.writing.Lock()
+	defer c.writing.Unlock()
 	if err := c.begin(next, reached); err != nil {
 		return err
 	}
@@ -272,15 +277,15 @@ func open(held grant.Verifier, signed *ropewayv1.SignedGrant) (*followed, error)
 	return f, nil
 }
 
-// deliver puts the plan of a grant where the agent reads it.
+// deliver puts the plan of a grant where the agent reads it. It need not outlive a power cut: the grant does, and every start delivers its plan.
 func (c *Courier) deliver(f *followed) error {
-	if err := files.Replace(PlanFile(c.opts.State), f.plan, 0o600); err != nil {
+	if err := files.Hand(PlanFile(c.opts.State), f.plan, 0o600); err != nil {
 		return fmt.Errorf("hand the plan over: %w", err)
 	}
 	failpoint.After("plan")
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	c.held.Epoch, c.kept, c.revision = max(c.held.Epoch, f.epoch), f.epoch, f.revision
+	c.held.Epoch, c.kept, c.grant, c.revision = max(c.held.Epoch, f.epoch), f.epoch, f.data, f.revision
 	c.reach = reach{epoch: f.epoch}
 	if c.trial != nil && c.trial.Epoch == f.epoch {
 		c.reach.before = c.trial.Reached

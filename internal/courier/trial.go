@@ -1,6 +1,7 @@
 package courier
 
 import (
+	"bytes"
 	"encoding/json"
 	"errors"
 	"fmt"
@@ -24,8 +25,8 @@ import (
 // Three files of the state directory say where it stands, each replaced whole. The order in which they are written makes a crash between any two of
 // them mean either what was before or what was to be:
 //
-//	to follow a grant    confirmed.pb, the grant followed so far, unless that is on trial itself; trial.json; grant.pb; the plan file
-//	to confirm           trial.json is removed
+//	to follow a grant    confirmed.pb, the grant followed so far, unless it is that already or on trial itself; trial.json; grant.pb; the plan file
+//	to confirm           confirmed.pb, while nobody waits for it; trial.json is removed
 //	to go back           trial.json says so; grant.pb, the confirmed one; the plan file
 const (
 	confirmedName = "confirmed.pb"
@@ -129,15 +130,14 @@ func (c *Courier) remember() error {
 // begin puts a grant on trial, unless there is nothing to go back to. The gateways reached are those that answer while the plan before is in force.
 func (c *Courier) begin(next *followed, reached []string) error {
 	c.mu.Lock()
-	floor, onTrial := c.held.Epoch, c.trial != nil && !c.trial.Reverted
+	last, floor, onTrial := c.grant, c.held.Epoch, c.trial != nil && !c.trial.Reverted
 	c.mu.Unlock()
-	last, err := c.loadGrant(grantName)
-	if err != nil || last == nil {
-		return err
+	if last == nil {
+		return nil
 	}
 	if !onTrial {
-		if err := files.Replace(c.statePath(confirmedName), last.data, 0o600); err != nil {
-			return fmt.Errorf("keep the grant that was confirmed: %w", err)
+		if err := c.keepConfirmed(last); err != nil {
+			return err
 		}
 	}
 	t := &trial{Epoch: next.epoch, Floor: floor, Reached: reached}
@@ -151,20 +151,50 @@ func (c *Courier) begin(next *followed, reached []string) error {
 	return nil
 }
 
+// keepConfirmed keeps the grant to go back to, unless it is kept.
+func (c *Courier) keepConfirmed(grant []byte) error {
+	path := c.statePath(confirmedName)
+	if kept, err := files.Read(path, int64(len(grant))); err == nil && bytes.Equal(kept, grant) {
+		return nil
+	}
+	if err := files.Replace(path, grant, 0o600); err != nil {
+		return fmt.Errorf("keep the grant that was confirmed: %w", err)
+	}
+	return nil
+}
+
 // confirm ends the trial of an epoch: a controller took the report of a gateway that is as the plan says.
 func (c *Courier) confirm(epoch uint64) {
 	c.mu.Lock()
-	defer c.mu.Unlock()
 	c.heard = time.Now()
-	if c.trial == nil || c.trial.Reverted || c.trial.Epoch != epoch || c.kept != epoch {
+	c.mu.Unlock()
+	if !c.tries(epoch) { // as a rule; it is not worth to wait for who writes
 		return
 	}
-	if err := os.Remove(c.statePath(trialName)); err != nil && !errors.Is(err, fs.ErrNotExist) {
+	c.writing.Lock()
+	defer c.writing.Unlock()
+	if !c.tries(epoch) {
+		return
+	}
+	err := c.keepConfirmed(c.grant)
+	if err == nil {
+		err = os.Remove(c.statePath(trialName))
+	}
+	if err != nil && !errors.Is(err, fs.ErrNotExist) {
 		c.log.Error("a plan that was confirmed stays on trial", "epoch", epoch, "error", err) // the next report tries again
 		return
 	}
+	c.mu.Lock()
 	c.trial = nil
+	c.mu.Unlock()
 	c.log.Info("the plan is confirmed", "epoch", epoch)
+}
+
+// tries reports whether the plan of an epoch is in force and on trial.
+func (c *Courier) tries(epoch uint64) bool {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	return c.trial != nil && !c.trial.Reverted && c.trial.Epoch == epoch && c.kept == epoch
 }
 
 // overdue reports whether the plan on trial has had its time without a word from a controller.
@@ -176,6 +206,8 @@ func (c *Courier) overdue() bool {
 
 // goBack returns to the plan that was confirmed last. The epoch that it goes back from is followed again only if a controller sends it anew.
 func (c *Courier) goBack() error {
+	c.writing.Lock()
+	defer c.writing.Unlock()
 	confirmed, err := c.loadGrant(confirmedName)
 	if err == nil && confirmed == nil {
 		err = fmt.Errorf("%s: %w", c.statePath(confirmedName), fs.ErrNotExist)

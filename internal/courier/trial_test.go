@@ -158,6 +158,17 @@ func TestKilledBetweenWrites(t *testing.T) {
 		t.Fatal(err)
 	}
 	taken := look(c)
+	confirming := c.again(t)
+	confirming.confirm(6)
+	confirmed := look(confirming)
+	if confirmed[trialName] != nil || !bytes.Equal(confirmed[confirmedName], taken[grantName]) {
+		t.Error("what was confirmed is on trial, or is not what the gateway would go back to")
+	}
+	for name, data := range taken {
+		if err := os.WriteFile(filepath.Join(c.opts.State, name), data, 0o600); err != nil {
+			t.Fatal(err)
+		}
+	}
 	if err := c.goBack(); err != nil {
 		t.Fatal(err)
 	}
@@ -187,6 +198,17 @@ func TestKilledBetweenWrites(t *testing.T) {
 				return fmt.Errorf("an old one is followed: %w", err)
 			}
 			return nil
+		})
+	}
+	for n, m := range between(taken, confirmed, []string{confirmedName, trialName}) {
+		check(fmt.Sprintf("killed after %d writes of confirming", n), m, func(next *Courier) error {
+			if now := next.now(); now.KeptEpoch != 6 || next.Contact().OnTrial != (n == 0) || !bytes.Equal(next.plan(t), second) {
+				return fmt.Errorf("on trial: %v, %v", next.Contact().OnTrial, now)
+			}
+			if err := next.take(t.Context(), signed(t, key, 6, second)); !errors.Is(err, grant.ErrOld) {
+				return fmt.Errorf("an old one is followed: %w", err)
+			}
+			return next.take(t.Context(), signed(t, key, 7, first))
 		})
 	}
 	for n, m := range between(taken, back, []string{trialName, grantName, planName}) {

@@ -79,11 +79,23 @@ func Create(path string, data []byte, mode os.FileMode) error {
 
 // Replace puts new content in place of a regular file, or makes the file.
 func Replace(path string, data []byte, mode os.FileMode) error {
+	if err := replace(path, data, mode, fill); err != nil {
+		return err
+	}
+	return SyncDir(filepath.Dir(path))
+}
+
+// Hand is Replace for what another process waits for, and can be written again: nothing waits for the disk, so after a power cut the file may be as it was, or
+// cut off.
+func Hand(path string, data []byte, mode os.FileMode) error {
+	return replace(path, data, mode, pour)
+}
+
+func replace(path string, data []byte, mode os.FileMode, fill func(*os.File, []byte, os.FileMode) error) error {
 	if info, err := os.Lstat(path); err == nil && !info.Mode().IsRegular() {
 		return fmt.Errorf("replace %s: %w", path, ErrNotRegular)
 	}
-	dir := filepath.Dir(path)
-	f, err := os.CreateTemp(dir, "."+filepath.Base(path)+".*")
+	f, err := os.CreateTemp(filepath.Dir(path), "."+filepath.Base(path)+".*")
 	if err != nil {
 		return fmt.Errorf("replace %s: %w", path, err)
 	}
@@ -93,13 +105,19 @@ func Replace(path string, data []byte, mode os.FileMode) error {
 	if err := os.Rename(f.Name(), path); err != nil {
 		return errors.Join(fmt.Errorf("replace %s: %w", path, err), os.Remove(f.Name()))
 	}
-	return SyncDir(dir)
+	return nil
 }
 
 // fill writes, syncs and closes.
 func fill(f *os.File, data []byte, mode os.FileMode) error {
 	_, err := f.Write(data)
 	return errors.Join(err, f.Chmod(mode), f.Sync(), f.Close())
+}
+
+// pour writes and closes.
+func pour(f *os.File, data []byte, mode os.FileMode) error {
+	_, err := f.Write(data)
+	return errors.Join(err, f.Chmod(mode), f.Close())
 }
 
 // SyncDir makes a new name outlive a power cut (fsync(2): syncing a file does not sync the directory that names it).

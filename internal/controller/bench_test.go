@@ -35,7 +35,7 @@ const (
 	memoryEach  = 12 << 10 // bytes in the controller
 	stormMost   = 10 * time.Second
 	idleSame    = 1.10 // CPU per change with 5,000 idle agents by that with 100
-	fanoutTurns = 9
+	fanoutTurns = 21   // enough for a median that a busy moment does not move
 	perSite     = 100
 )
 

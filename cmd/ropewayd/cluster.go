@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"io"
 	"strings"
+	"time"
 
 	"github.com/spf13/pflag"
 
@@ -22,6 +23,7 @@ type clustering struct {
 	endpoints                    []string
 	etcdCA, etcdCert, etcdKey    string
 	quota                        int64 // MiB
+	election                     time.Duration
 }
 
 func (c *clustering) flags(flags *pflag.FlagSet) {
@@ -34,6 +36,8 @@ func (c *clustering) flags(flags *pflag.FlagSet) {
 	flags.StringVar(&c.etcdCA, "etcd-ca", "", "file of the certificate authority of that etcd, PEM")
 	flags.StringVar(&c.etcdCert, "etcd-cert", "", "file of the certificate to show to it, PEM")
 	flags.StringVar(&c.etcdKey, "etcd-key", "", "file of the key of that certificate, PEM")
+	flags.DurationVar(&c.election, "election-timeout", store.UsualElection,
+		"how long the leader may be silent before others elect one; the same for all, and 10 times the round trip between the farthest two, or more")
 	flags.Int64Var(&c.quota, "quota", 2048, "what the store may take on disk, in MiB")
 }
 
@@ -51,6 +55,8 @@ func (c *clustering) check(name string) error {
 		return problem("RW6001", "--token is for --join", more)
 	case c.join != "" && len(c.endpoints) == 0 && c.peerURL == "":
 		return problem("RW6001", "--join needs --peer-url: the others have to reach the store of this one", more)
+	case c.election < store.LeastElection || c.election > store.MostElection:
+		return problem("RW6001", fmt.Sprintf("--election-timeout is %s to %s", store.LeastElection, store.MostElection), more)
 	case c.quota < 16 || c.quota > 64<<10:
 		return problem("RW6001", "--quota is 16 to 65536 MiB", more)
 	}
@@ -123,7 +129,7 @@ const maxPEM = 1 << 20
 
 // embedded are the options of a store in this process.
 func (c *clustering) embedded(s *serving, peer *authority.Peer) store.Options {
-	o := store.Options{Dir: s.path(storeDir), Name: s.controller, Quota: c.quota << 20}
+	o := store.Options{Dir: s.path(storeDir), Name: s.controller, Quota: c.quota << 20, Election: c.election}
 	if c.peerURL == "" {
 		return o
 	}

@@ -306,7 +306,7 @@ func certificateOf(t *testing.T, name string, by *x509.Certificate, byKey *ecdsa
 func TestFlagsThatContradict(t *testing.T) {
 	for _, args := range [][]string{
 		{"--etcd-endpoints", "https://a:1", "--peer-url", "https://b:1"}, {"--join", "https://a:1", "--initial-cluster", "a=https://a:1"},
-		{"--etcd-ca", "x"}, {"--token", "x"}, {"--join", "https://a:1", "--token", "x"}, {"--quota", "1"}, {"--controller", "A_B"},
+		{"--etcd-ca", "x"}, {"--token", "x"}, {"--join", "https://a:1", "--token", "x"}, {"--quota", "1"}, {"--election-timeout", "100ms"}, {"--controller", "A_B"},
 		{"--backup-recipient", "age1nothing"}, {"--etcd-endpoints", "https://a:1", "--etcd-ca", "/nowhere"}, {"--join", "https://a:1", "--peer-url", "https://127.0.0.1:1"},
 		{"--listen", "nowhere"},
 	} {

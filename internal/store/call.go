@@ -27,7 +27,9 @@ func (s *Store) call(ctx context.Context, doing string, f func(context.Context) 
 	defer cancel()
 	defer context.AfterFunc(s.ctx, cancel)()
 	for {
-		err := f(limited)
+		attempt, end := s.underOneLeader(limited)
+		err := f(attempt)
+		end()
 		if err == nil {
 			return nil
 		}
@@ -35,6 +37,26 @@ func (s *Store) call(ctx context.Context, doing string, f func(context.Context) 
 			return fmt.Errorf("%s: %w", doing, s.explain(ctx, err))
 		}
 	}
+}
+
+// underOneLeader returns a context that ends a breath after another leader took over: what was on its way to the last one may be lost, and etcd would wait for
+// it for 7 s.
+func (s *Store) underOneLeader(ctx context.Context) (attempt context.Context, end context.CancelFunc) {
+	attempt, end = context.WithCancel(ctx)
+	if s.etcd == nil {
+		return attempt, end
+	}
+	changed := s.etcd.Server.LeaderChangedNotify()
+	go func() {
+		select {
+		case <-attempt.Done():
+		case <-changed:
+			if rest(attempt) { // what reached another member in time is carried on
+				end()
+			}
+		}
+	}()
+	return attempt, end
 }
 
 // get reads keys, as the majority of the members has them.

@@ -68,6 +68,8 @@ func config(o Options, log *zap.Logger) (*embed.Config, error) {
 	cfg.ZapLoggerBuilder = embed.NewZapLoggerBuilder(log)
 	cfg.WarningApplyDuration, cfg.WarningUnaryRequestDuration = slow, slow
 	cfg.AutoCompactionMode, cfg.AutoCompactionRetention = embed.CompactorModePeriodic, retention
+	election := cmp.Or(o.Election, UsualElection).Milliseconds()
+	cfg.ElectionMs, cfg.TickMs = uint(election), uint(election/beats)
 	cfg.QuotaBackendBytes = o.Quota
 	if o.Quota == 0 {
 		cfg.QuotaBackendBytes = defaultQuota

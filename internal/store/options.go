@@ -28,6 +28,8 @@ type Options struct {
 	Endpoints []string    // of an etcd that is there already: https://HOST:PORT, or http on the loopback
 	TLS       *tls.Config // how to speak to it
 
+	Election time.Duration // of an embedded etcd: how long a leader may be silent before the others elect one; 0: UsualElection
+
 	Quota int64        // of an embedded etcd, in bytes: what it may take on disk; 0: 2 GiB
 	Log   *slog.Logger // nil: nowhere
 }
@@ -40,6 +42,16 @@ type PeerTLS struct {
 	Peer      string // the DNS name that every member's certificate bears and nobody else's: a member may write anything, and answer for any other
 }
 
+// How long a leader may be silent. It takes between one and two of them until another one leads. etcd asks for ten round trips or more between the farthest
+// two members, so the usual one is for regions that are up to 100 ms apart, and for a machine that is late by some hundred milliseconds.
+const (
+	UsualElection = time.Second
+	LeastElection = time.Second / 2 // below it a busy machine, or one slow write to a disk, is taken for a dead one
+	MostElection  = 10 * time.Second
+
+	beats = 10 // of a leader in that time
+)
+
 const (
 	defaultQuota = 2 << 30
 	keepAlive    = 5 * time.Second // after so long without a sign a connection is asked whether it is alive, and has as long to answer
@@ -50,6 +62,8 @@ func (o *Options) check() error {
 	switch {
 	case (o.Dir == "") == (len(o.Endpoints) == 0):
 		return errors.New("either a data directory or the endpoints of an etcd are needed")
+	case o.Election != 0 && (o.Election < LeastElection || o.Election > MostElection):
+		return fmt.Errorf("an election is held after %s to %s of silence", LeastElection, MostElection)
 	case o.Quota < 0:
 		return errors.New("the quota is negative")
 	case len(o.Endpoints) > 0:

@@ -204,7 +204,7 @@ func (s *Store) Lost() <-chan struct{} {
 
 // Why returns why the store was lost.
 func (s *Store) Why() error {
-	if s.etcd != nil && s.etcd.Server.IsIDRemoved(s.Self()) {
+	if s.etcd != nil && (s.removed.Load() || s.etcd.Server.IsIDRemoved(s.Self())) {
 		return ErrRemoved
 	}
 	return fmt.Errorf("%w: the etcd of this process has ended; its log says why", ErrUnavailable)

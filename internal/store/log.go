@@ -6,15 +6,40 @@ import (
 	"log/slog"
 	"maps"
 	"slices"
+	"sync/atomic"
 
 	"go.uber.org/zap"
 	"go.uber.org/zap/zapcore"
 )
 
 // logger lets etcd, which speaks zap, write to a slog.Logger. What it says of its daily life is for whoever debugs.
-func logger(to *slog.Logger) *zap.Logger {
-	return zap.New(core{to.With("component", "etcd").Handler()}, zap.ErrorOutput(zapcore.AddSync(io.Discard)))
+func logger(to *slog.Logger, removed *atomic.Bool) *zap.Logger {
+	all := zapcore.NewTee(core{to.With("component", "etcd").Handler()}, farewell{zapcore.NewNopCore(), removed})
+	return zap.New(all, zap.ErrorOutput(zapcore.AddSync(io.Discard)))
 }
+
+// ofRemoval is what an etcd says last that hears from others that it was removed. It says it nowhere else: that it was is no part of its own data yet.
+const ofRemoval = "data-dir used by this member must be removed"
+
+// farewell listens for that.
+type farewell struct {
+	zapcore.Core
+	heard *atomic.Bool
+}
+
+// Enabled implements zapcore.Core.
+func (farewell) Enabled(l zapcore.Level) bool { return l == zapcore.WarnLevel }
+
+// Check implements zapcore.Core.
+func (f farewell) Check(e zapcore.Entry, checked *zapcore.CheckedEntry) *zapcore.CheckedEntry {
+	if e.Message == ofRemoval {
+		f.heard.Store(true)
+	}
+	return checked
+}
+
+// With implements zapcore.Core.
+func (f farewell) With([]zapcore.Field) zapcore.Core { return f }
 
 // ofPorts is a warning that etcd gives at every start where no port serves HTTP to clients: here none serves anything.
 const ofPorts = "Running http and grpc server on single port. This is not recommended for production."

@@ -30,6 +30,7 @@ import (
 	"fmt"
 	"log/slog"
 	"sync"
+	"sync/atomic"
 
 	clientv3 "go.etcd.io/etcd/client/v3"
 	"go.etcd.io/etcd/server/v3/embed"
@@ -43,6 +44,7 @@ type Store struct {
 	release func() error // gives the directory back
 	name    string       // of this opening, among those that record
 	debts   debts
+	removed atomic.Bool // the etcd of this process has heard that its member was
 
 	ctx     context.Context // ends with Close
 	cancel  context.CancelFunc
@@ -65,7 +67,7 @@ func Open(ctx context.Context, o Options) (*Store, error) {
 	if len(o.Endpoints) > 0 {
 		start = s.connect
 	}
-	err := start(ctx, o, logger(o.Log))
+	err := start(ctx, o, logger(o.Log, &s.removed))
 	if err == nil {
 		_, err = s.newest(ctx)
 	}

@@ -1,0 +1,28 @@
+package plan
+
+import (
+	"encoding/json"
+	"errors"
+	"fmt"
+)
+
+// Format numbers what a document can say. A field, or a word in one, that an agent of before would not know is a new format: it is left out where it is
+// not used, so that a plan that does without it is, byte for byte, one of the format before.
+const Format = 1
+
+// ErrNewer is what a document is refused with that says what only a later version understands. Test with errors.Is.
+var ErrNewer = errors.New("it is of a later version of Ropeway")
+
+// FormatOf returns the lowest format that can say a plan. Of what has been said so far the first can say everything.
+func FormatOf(*Gateway) uint32 { return 1 }
+
+// newer returns why a document cannot be read, where the reason is its age. It is asked of what was refused, and believes nothing else of it.
+func newer(data []byte) error {
+	var head struct {
+		Format uint32 `json:"format"`
+	}
+	if json.Unmarshal(data, &head) == nil && head.Format > Format {
+		return fmt.Errorf("read the plan: %w: its format is %d, and %d is the last that is understood here", ErrNewer, head.Format, Format)
+	}
+	return nil
+}

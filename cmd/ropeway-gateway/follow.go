@@ -52,7 +52,7 @@ func driftOf(list []agent.Drift) []*ropewayv1.Drift {
 }
 
 func contactOf(c courier.Contact) *agent.Contact {
-	out := &agent.Contact{Stale: c.Stale, Epoch: c.Epoch, OnTrial: c.OnTrial, Reverted: c.Reverted}
+	out := &agent.Contact{Stale: c.Stale, Epoch: c.Epoch, OnTrial: c.OnTrial, Reverted: c.Reverted, Unread: c.Unread}
 	if !c.Heard.IsZero() {
 		out.Heard = &c.Heard
 	}

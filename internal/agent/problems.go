@@ -20,4 +20,5 @@ const (
 	codeKeptDamaged  diag.Code = "RW4015"
 	codeWentBack     diag.Code = "RW4020"
 	codeStale        diag.Code = "RW4021"
+	codePlanNewer    diag.Code = "RW4022"
 )

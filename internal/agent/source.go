@@ -113,7 +113,7 @@ func lasts(err error) bool {
 		return true
 	}
 	switch codeOf(err) {
-	case codePlanInvalid, codePlanForeign, codePlanConflict:
+	case codePlanInvalid, codePlanNewer, codePlanForeign, codePlanConflict:
 		return true
 	}
 	return false
@@ -126,6 +126,9 @@ func (s *source) read() (*plan.Document, []byte, error) {
 		return nil, nil, fmt.Errorf("%w: %w", s.refuse(codePlanUnread, "cannot be read", "bring the plan of this gateway here"), err)
 	}
 	doc, err := plan.Decode(data)
+	if errors.Is(err, plan.ErrNewer) {
+		return nil, nil, fmt.Errorf("%w: %w", s.refuse(codePlanNewer, "is of a later version of Ropeway", "upgrade ropeway-gateway on this machine"), err)
+	}
 	if err != nil {
 		return nil, nil, fmt.Errorf("%w: %w", s.refuse(codePlanInvalid, "is not a plan as it was made", "compile it again and copy it whole"), err)
 	}

@@ -24,6 +24,7 @@ type Contact struct {
 	Epoch    uint64    // of the plan that it follows; 0: none yet
 	OnTrial  bool      // no controller has confirmed that plan yet
 	Reverted uint64    // the epoch that it went back from; 0: none
+	Unread   string    // why it cannot follow the plan that it was sent last; "": it can
 }
 
 // Contact tells what is known of controllers now.
@@ -34,6 +35,9 @@ func (c *Courier) Contact() Contact {
 	if c.trial != nil {
 		out.OnTrial = !c.trial.Reverted && c.trial.Epoch == c.kept
 		out.Reverted = c.trial.reverted()
+	}
+	if c.unread != nil {
+		out.Unread = c.unread.Error()
 	}
 	return out
 }

@@ -83,6 +83,10 @@ type Courier struct {
 	contact  time.Time // when a controller was heard
 	touched  time.Time // when that was written down
 	reach    reach
+	peers    map[string]bool         // of that plan: whether their keys are known
+	met      map[string]bool         // of those: who has answered through their tunnels
+	silent   []string                // and does not now
+	unread   *unread                 // a grant that was not followed because its plan cannot be read; nil: there is none
 	ending   context.CancelCauseFunc // ends the conversation under way; nil: there is none
 }
 
@@ -101,7 +105,7 @@ func New(opts Options) (*Courier, error) {
 		return nil, err
 	}
 	opts.ConfirmWithin, opts.StaleAfter = cmp.Or(opts.ConfirmWithin, ConfirmWithin), cmp.Or(opts.StaleAfter, StaleAfter)
-	c := &Courier{opts: opts, member: m, log: opts.Log}
+	c := &Courier{opts: opts, member: m, log: opts.Log, met: map[string]bool{}}
 	c.held = grant.Verifier{Authority: m.Authority, Fabric: m.Fabric, Gateway: m.Name()}
 	c.recall()
 	if err := c.remember(); err != nil {
@@ -117,6 +121,7 @@ func (c *Courier) Run(ctx context.Context) {
 	all.Go(func() { c.guard(ctx) })
 	if c.opts.Reach != nil {
 		all.Go(func() { c.probe(ctx) })
+		all.Go(func() { c.listen(ctx) })
 	}
 	rest := restMin
 	server := ""
@@ -217,7 +222,7 @@ func (c *Courier) epoch() uint64 {
 func (c *Courier) asks() *ropewayv1.WatchRequest {
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	return &ropewayv1.WatchRequest{Epoch: c.held.Epoch, RevertedEpoch: c.trial.reverted()}
+	return &ropewayv1.WatchRequest{Epoch: c.held.Epoch, RevertedEpoch: c.trial.reverted(), PlanFormat: plan.Format}
 }
 
 // A followed is a grant that is to be followed, or was.
@@ -237,6 +242,7 @@ func (c *Courier) take(ctx context.Context, signed *ropewayv1.SignedGrant) error
 	held.Now = uint64(time.Now().Unix())
 	next, err := open(held, signed)
 	if err != nil {
+		c.noteUnread(err)
 		return err
 	}
 	if next.data, err = proto.Marshal(signed); err != nil {
@@ -263,7 +269,7 @@ func open(held grant.Verifier, signed *ropewayv1.SignedGrant) (*followed, error)
 	}
 	doc, err := plan.Decode(g.GetPlan())
 	if err != nil {
-		return nil, err
+		return nil, &unread{g.GetEpoch(), err}
 	}
 	if doc.Gateway.Name != g.GetGateway() || doc.Fabric != g.GetFabric() {
 		return nil, fmt.Errorf("the grant's plan is for gateway %s of fabric %s", doc.Gateway.Name, diag.Quote(doc.Fabric))
@@ -287,6 +293,10 @@ func (c *Courier) deliver(f *followed) error {
 	defer c.mu.Unlock()
 	c.held.Epoch, c.kept, c.grant, c.revision = max(c.held.Epoch, f.epoch), f.epoch, f.data, f.revision
 	c.reach = reach{epoch: f.epoch}
+	c.turnTo(f.peers)
+	if c.unread != nil && c.unread.epoch < f.epoch {
+		c.unread = nil
+	}
 	if c.trial != nil && c.trial.Epoch == f.epoch {
 		c.reach.before = c.trial.Reached
 	}

@@ -26,7 +26,7 @@ func newCourier(t *testing.T) (*Courier, ed25519.PrivateKey) {
 		t.Fatal(err)
 	}
 	log := slog.New(slog.DiscardHandler)
-	c := &Courier{opts: Options{State: t.TempDir(), Log: log, Status: func() Status { return Status{} }, ConfirmWithin: ConfirmWithin, StaleAfter: StaleAfter}, log: log}
+	c := &Courier{opts: Options{State: t.TempDir(), Log: log, Status: func() Status { return Status{} }, ConfirmWithin: ConfirmWithin, StaleAfter: StaleAfter}, log: log, met: map[string]bool{}}
 	c.held = grant.Verifier{Authority: public, Fabric: "shop", Gateway: "gw1"}
 	return c, private
 }
@@ -104,7 +104,7 @@ func TestWhatIsFollowed(t *testing.T) {
 			t.Fatalf("%s changed something", what)
 		}
 	}
-	again := &Courier{opts: c.opts, log: c.log, held: grant.Verifier{Authority: c.held.Authority, Fabric: "shop", Gateway: "gw1"}}
+	again := &Courier{opts: c.opts, log: c.log, met: map[string]bool{}, held: grant.Verifier{Authority: c.held.Authority, Fabric: "shop", Gateway: "gw1"}}
 	if err := again.remember(); err != nil || again.epoch() != 5 {
 		t.Errorf("after a restart: epoch %d, %v", again.epoch(), err)
 	}
@@ -153,7 +153,7 @@ func TestARestart(t *testing.T) {
 	if err := os.Remove(PlanFile(c.opts.State)); err != nil { // as if it had not come so far
 		t.Fatal(err)
 	}
-	again := &Courier{opts: c.opts, log: c.log, held: grant.Verifier{Authority: c.held.Authority, Fabric: "shop", Gateway: "gw1"}}
+	again := &Courier{opts: c.opts, log: c.log, met: map[string]bool{}, held: grant.Verifier{Authority: c.held.Authority, Fabric: "shop", Gateway: "gw1"}}
 	if err := again.remember(); err != nil || again.epoch() != 7 || !bytes.Equal(again.plan(t), text) {
 		t.Fatalf("epoch %d, %v", again.epoch(), err)
 	}

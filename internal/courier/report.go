@@ -11,6 +11,7 @@ import (
 
 	ropewayv1 "ropeway/api/ropeway/v1"
 	"ropeway/api/ropeway/v1/ropewayv1connect"
+	"ropeway/internal/plan"
 )
 
 // How often the controller hears of the gateway: soon after something changed, and now and then anyway.
@@ -70,8 +71,8 @@ func (c *Courier) now() *ropewayv1.ReportRequest {
 	}
 	out := &ropewayv1.ReportRequest{
 		KeptEpoch: c.kept, AppliedEpoch: c.applied, Healthy: st.Healthy, Message: st.Message, At: timestamppb.Now(),
-		Lost: c.reach.lost[:min(len(c.reach.lost), mostLost)], RevertedEpoch: c.trial.reverted(),
-		Drift: st.Drift,
+		Lost: c.reach.lost[:min(len(c.reach.lost), mostLost)], Silent: c.silent[:min(len(c.silent), mostLost)], RevertedEpoch: c.trial.reverted(),
+		Drift: st.Drift, PlanFormat: plan.Format,
 	}
 	if c.opts.Reach != nil {
 		out.ProbedEpoch = new(uint64)
@@ -81,6 +82,9 @@ func (c *Courier) now() *ropewayv1.ReportRequest {
 	}
 	if out.RevertedEpoch > 0 {
 		out.Message = fmt.Sprintf("RW4020 it went back from revision %d: with its plan it found no controller", out.RevertedEpoch)
+	}
+	if c.unread != nil {
+		out.UnreadEpoch, out.Message = c.unread.epoch, c.unread.Error()
 	}
 	return out
 }

@@ -100,8 +100,11 @@ func (c *Courier) loadGrant(name string) (*followed, error) {
 // remember finds where the last process was. A grant that cannot be read would let an old plan come back: it is an error, which a person mends.
 func (c *Courier) remember() error {
 	last, err := c.loadGrant(grantName)
-	if err != nil || last == nil {
-		return err
+	if err != nil {
+		return c.beginUnread(err)
+	}
+	if last == nil {
+		return nil
 	}
 	t, err := c.loadTrial()
 	if err != nil {

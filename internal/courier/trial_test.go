@@ -19,7 +19,7 @@ import (
 // again is the courier of a process that starts where this one was killed.
 func (c *Courier) again(t *testing.T) *Courier {
 	t.Helper()
-	next := &Courier{opts: c.opts, log: c.log, held: grant.Verifier{Authority: c.held.Authority, Fabric: "shop", Gateway: "gw1"}}
+	next := &Courier{opts: c.opts, log: c.log, met: map[string]bool{}, held: grant.Verifier{Authority: c.held.Authority, Fabric: "shop", Gateway: "gw1"}}
 	if err := next.remember(); err != nil {
 		t.Fatal(err)
 	}
@@ -293,4 +293,49 @@ func TestStaleness(t *testing.T) {
 	if next.Contact().Stale {
 		t.Error("a controller was heard")
 	}
+}
+
+// Who has answered once and no longer does is silent, whatever plans come meanwhile, until he answers; who never did is not.
+func TestTheSilent(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		c, key := newCourier(t)
+		var there atomic.Value
+		there.Store([]string{"gw2", "gw9"}) // the second is no peer in the plans
+		c.opts.Reach = func(_ context.Context, gateways []string) (out []string, _ error) {
+			for _, name := range there.Load().([]string) {
+				if gateways == nil || slices.Contains(gateways, name) {
+					out = append(out, name)
+				}
+			}
+			return out, nil
+		}
+		ctx, cancel := context.WithCancel(t.Context())
+		defer cancel()
+		go c.listen(ctx)
+		take := func(epoch uint64, text []byte) {
+			t.Helper()
+			if err := c.take(t.Context(), signed(t, key, epoch, text)); err != nil {
+				t.Fatal(err)
+			}
+		}
+		silent := func(want ...string) {
+			t.Helper()
+			time.Sleep(2 * silentEvery)
+			if now := c.now(); !slices.Equal(now.Silent, want) {
+				t.Errorf("silent are %v, want %v", now.Silent, want)
+			}
+		}
+		take(1, peered(t, 1))
+		silent()
+		there.Store([]string(nil))
+		silent("gw2")
+		take(2, peered(t, 2))
+		silent("gw2")
+		there.Store([]string{"gw2"})
+		silent()
+		there.Store([]string(nil))
+		silent("gw2")
+		take(3, document(t, "gw1", 3))
+		silent() // it is no peer any more
+	})
 }

@@ -57,5 +57,8 @@ func agent() []Entry {
 		{"RW4021", "No controller was heard for long",
 			"The gateway forwards on, for ever. But what it follows may be out of date: a gateway that was revoked meanwhile is still its peer.",
 			"Look whether the controllers are up, and reachable from this gateway. --stale-after says after how long this is said."},
+		{"RW4022", "The plan is of a later version",
+			"A controller or a compiler of a later version of Ropeway made a plan that says something this agent does not know. Nothing of it is followed: the last good plan stays in force, whole. An agent that took the place of a newer one, whose plan it cannot read, leaves the machine as that one left it.",
+			"Upgrade ropeway-gateway on the machine. Or take out of the fabric file what the older agent does not know."},
 	}
 }

@@ -912,8 +912,10 @@ type Gateway struct {
 	Enrolled  bool                   `protobuf:"varint,3,opt,name=enrolled,proto3" json:"enrolled,omitempty"`
 	Connected bool                   `protobuf:"varint,4,opt,name=connected,proto3" json:"connected,omitempty"`
 	// The epoch that it should have, and what it reported last.
-	Epoch         uint64         `protobuf:"varint,5,opt,name=epoch,proto3" json:"epoch,omitempty"`
-	Reported      *ReportedState `protobuf:"bytes,6,opt,name=reported,proto3" json:"reported,omitempty"`
+	Epoch    uint64         `protobuf:"varint,5,opt,name=epoch,proto3" json:"epoch,omitempty"`
+	Reported *ReportedState `protobuf:"bytes,6,opt,name=reported,proto3" json:"reported,omitempty"`
+	// Why it does not come to follow that epoch by itself, in one line; empty where nothing but time keeps it from it.
+	Hindrance     string `protobuf:"bytes,50,opt,name=hindrance,proto3" json:"hindrance,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -990,14 +992,24 @@ func (x *Gateway) GetReported() *ReportedState {
 	return nil
 }
 
+func (x *Gateway) GetHindrance() string {
+	if x != nil {
+		return x.Hindrance
+	}
+	return ""
+}
+
 type ReportedState struct {
-	state         protoimpl.MessageState `protogen:"open.v1"`
-	KeptEpoch     uint64                 `protobuf:"varint,1,opt,name=kept_epoch,json=keptEpoch,proto3" json:"kept_epoch,omitempty"`
-	AppliedEpoch  uint64                 `protobuf:"varint,2,opt,name=applied_epoch,json=appliedEpoch,proto3" json:"applied_epoch,omitempty"`
-	Healthy       bool                   `protobuf:"varint,3,opt,name=healthy,proto3" json:"healthy,omitempty"`
-	Message       string                 `protobuf:"bytes,4,opt,name=message,proto3" json:"message,omitempty"`
-	At            *timestamppb.Timestamp `protobuf:"bytes,5,opt,name=at,proto3" json:"at,omitempty"`
-	Drift         []*Drift               `protobuf:"bytes,10,rep,name=drift,proto3" json:"drift,omitempty"`
+	state        protoimpl.MessageState `protogen:"open.v1"`
+	KeptEpoch    uint64                 `protobuf:"varint,1,opt,name=kept_epoch,json=keptEpoch,proto3" json:"kept_epoch,omitempty"`
+	AppliedEpoch uint64                 `protobuf:"varint,2,opt,name=applied_epoch,json=appliedEpoch,proto3" json:"applied_epoch,omitempty"`
+	Healthy      bool                   `protobuf:"varint,3,opt,name=healthy,proto3" json:"healthy,omitempty"`
+	Message      string                 `protobuf:"bytes,4,opt,name=message,proto3" json:"message,omitempty"`
+	At           *timestamppb.Timestamp `protobuf:"bytes,5,opt,name=at,proto3" json:"at,omitempty"`
+	Drift        []*Drift               `protobuf:"bytes,10,rep,name=drift,proto3" json:"drift,omitempty"`
+	// As in ReportRequest.
+	Lost          []string `protobuf:"bytes,50,rep,name=lost,proto3" json:"lost,omitempty"`
+	Silent        []string `protobuf:"bytes,51,rep,name=silent,proto3" json:"silent,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -1074,6 +1086,20 @@ func (x *ReportedState) GetDrift() []*Drift {
 	return nil
 }
 
+func (x *ReportedState) GetLost() []string {
+	if x != nil {
+		return x.Lost
+	}
+	return nil
+}
+
+func (x *ReportedState) GetSilent() []string {
+	if x != nil {
+		return x.Silent
+	}
+	return nil
+}
+
 var File_ropeway_v1_fabric_proto protoreflect.FileDescriptor
 
 const file_ropeway_v1_fabric_proto_rawDesc = "" +
@@ -1143,14 +1169,15 @@ const file_ropeway_v1_fabric_proto_rawDesc = "" +
 	"\x05state\x18\n" +
 	" \x01(\tR\x05state\x12\x1c\n" +
 	"\tunchanged\x18\v \x01(\bR\tunchanged\x12\x1a\n" +
-	"\brevision\x18\f \x01(\x04R\brevision\"\xba\x01\n" +
+	"\brevision\x18\f \x01(\x04R\brevision\"\xd8\x01\n" +
 	"\aGateway\x12\x12\n" +
 	"\x04name\x18\x01 \x01(\tR\x04name\x12\x14\n" +
 	"\x05place\x18\x02 \x01(\tR\x05place\x12\x1a\n" +
 	"\benrolled\x18\x03 \x01(\bR\benrolled\x12\x1c\n" +
 	"\tconnected\x18\x04 \x01(\bR\tconnected\x12\x14\n" +
 	"\x05epoch\x18\x05 \x01(\x04R\x05epoch\x125\n" +
-	"\breported\x18\x06 \x01(\v2\x19.ropeway.v1.ReportedStateR\breported\"\xdc\x01\n" +
+	"\breported\x18\x06 \x01(\v2\x19.ropeway.v1.ReportedStateR\breported\x12\x1c\n" +
+	"\thindrance\x182 \x01(\tR\thindrance\"\x88\x02\n" +
 	"\rReportedState\x12\x1d\n" +
 	"\n" +
 	"kept_epoch\x18\x01 \x01(\x04R\tkeptEpoch\x12#\n" +
@@ -1159,7 +1186,9 @@ const file_ropeway_v1_fabric_proto_rawDesc = "" +
 	"\amessage\x18\x04 \x01(\tR\amessage\x12*\n" +
 	"\x02at\x18\x05 \x01(\v2\x1a.google.protobuf.TimestampR\x02at\x12'\n" +
 	"\x05drift\x18\n" +
-	" \x03(\v2\x11.ropeway.v1.DriftR\x05drift2\x8a\x03\n" +
+	" \x03(\v2\x11.ropeway.v1.DriftR\x05drift\x12\x12\n" +
+	"\x04lost\x182 \x03(\tR\x04lost\x12\x16\n" +
+	"\x06silent\x183 \x03(\tR\x06silent2\x8a\x03\n" +
 	"\rFabricService\x12B\n" +
 	"\aPreview\x12\x1a.ropeway.v1.PreviewRequest\x1a\x1b.ropeway.v1.PreviewResponse\x12<\n" +
 	"\x05Apply\x12\x18.ropeway.v1.ApplyRequest\x1a\x19.ropeway.v1.ApplyResponse\x12N\n" +

@@ -30,7 +30,9 @@ type WatchRequest struct {
 	// that did not send it that plan itself sends it once more.
 	RevertedEpoch uint64 `protobuf:"varint,20,opt,name=reverted_epoch,json=revertedEpoch,proto3" json:"reverted_epoch,omitempty"`
 	// That grant itself, where the controller asked for it: see WatchResponse.behind.
-	Held          *SignedGrant `protobuf:"bytes,40,opt,name=held,proto3" json:"held,omitempty"`
+	Held *SignedGrant `protobuf:"bytes,40,opt,name=held,proto3" json:"held,omitempty"`
+	// The last format of plans that the gateway understands; absent: 1. It is sent nothing later.
+	PlanFormat    uint32 `protobuf:"varint,50,opt,name=plan_format,json=planFormat,proto3" json:"plan_format,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -84,6 +86,13 @@ func (x *WatchRequest) GetHeld() *SignedGrant {
 		return x.Held
 	}
 	return nil
+}
+
+func (x *WatchRequest) GetPlanFormat() uint32 {
+	if x != nil {
+		return x.PlanFormat
+	}
+	return 0
 }
 
 type WatchResponse struct {
@@ -330,6 +339,12 @@ type ReportRequest struct {
 	Lost []string `protobuf:"bytes,21,rep,name=lost,proto3" json:"lost,omitempty"`
 	// As in WatchRequest.
 	RevertedEpoch uint64 `protobuf:"varint,22,opt,name=reverted_epoch,json=revertedEpoch,proto3" json:"reverted_epoch,omitempty"`
+	// As in WatchRequest.
+	PlanFormat uint32 `protobuf:"varint,50,opt,name=plan_format,json=planFormat,proto3" json:"plan_format,omitempty"`
+	// The epoch of a plan that was granted and that the gateway cannot read, so that it goes on with the one it has; 0 for none.
+	UnreadEpoch uint64 `protobuf:"varint,51,opt,name=unread_epoch,json=unreadEpoch,proto3" json:"unread_epoch,omitempty"`
+	// Gateways that have answered through their tunnels under the plan in force, and do not answer now. The first of them.
+	Silent        []string `protobuf:"bytes,52,rep,name=silent,proto3" json:"silent,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -425,6 +440,27 @@ func (x *ReportRequest) GetRevertedEpoch() uint64 {
 		return x.RevertedEpoch
 	}
 	return 0
+}
+
+func (x *ReportRequest) GetPlanFormat() uint32 {
+	if x != nil {
+		return x.PlanFormat
+	}
+	return 0
+}
+
+func (x *ReportRequest) GetUnreadEpoch() uint64 {
+	if x != nil {
+		return x.UnreadEpoch
+	}
+	return 0
+}
+
+func (x *ReportRequest) GetSilent() []string {
+	if x != nil {
+		return x.Silent
+	}
+	return nil
 }
 
 // Something that nobody asked for: found on a machine that was as its plan says, and undone, or standing.
@@ -557,11 +593,13 @@ var File_ropeway_v1_gateway_proto protoreflect.FileDescriptor
 const file_ropeway_v1_gateway_proto_rawDesc = "" +
 	"\n" +
 	"\x18ropeway/v1/gateway.proto\x12\n" +
-	"ropeway.v1\x1a\x1fgoogle/protobuf/timestamp.proto\"x\n" +
+	"ropeway.v1\x1a\x1fgoogle/protobuf/timestamp.proto\"\x99\x01\n" +
 	"\fWatchRequest\x12\x14\n" +
 	"\x05epoch\x18\x01 \x01(\x04R\x05epoch\x12%\n" +
 	"\x0ereverted_epoch\x18\x14 \x01(\x04R\rrevertedEpoch\x12+\n" +
-	"\x04held\x18( \x01(\v2\x17.ropeway.v1.SignedGrantR\x04held\"V\n" +
+	"\x04held\x18( \x01(\v2\x17.ropeway.v1.SignedGrantR\x04held\x12\x1f\n" +
+	"\vplan_format\x182 \x01(\rR\n" +
+	"planFormat\"V\n" +
 	"\rWatchResponse\x12-\n" +
 	"\x05grant\x18\x01 \x01(\v2\x17.ropeway.v1.SignedGrantR\x05grant\x12\x16\n" +
 	"\x06behind\x18( \x01(\bR\x06behind\"\x93\x01\n" +
@@ -577,7 +615,7 @@ const file_ropeway_v1_gateway_proto_rawDesc = "" +
 	"\agateway\x18\x02 \x01(\tR\agateway\x12\x14\n" +
 	"\x05epoch\x18\x03 \x01(\x04R\x05epoch\x12\x12\n" +
 	"\x04plan\x18\x04 \x01(\fR\x04plan\x12\x14\n" +
-	"\x05until\x18\x05 \x01(\x04R\x05until\"\xd0\x02\n" +
+	"\x05until\x18\x05 \x01(\x04R\x05until\"\xac\x03\n" +
 	"\rReportRequest\x12\x1d\n" +
 	"\n" +
 	"kept_epoch\x18\x01 \x01(\x04R\tkeptEpoch\x12#\n" +
@@ -589,7 +627,11 @@ const file_ropeway_v1_gateway_proto_rawDesc = "" +
 	" \x03(\v2\x11.ropeway.v1.DriftR\x05drift\x12&\n" +
 	"\fprobed_epoch\x18\x14 \x01(\x04H\x00R\vprobedEpoch\x88\x01\x01\x12\x12\n" +
 	"\x04lost\x18\x15 \x03(\tR\x04lost\x12%\n" +
-	"\x0ereverted_epoch\x18\x16 \x01(\x04R\rrevertedEpochB\x0f\n" +
+	"\x0ereverted_epoch\x18\x16 \x01(\x04R\rrevertedEpoch\x12\x1f\n" +
+	"\vplan_format\x182 \x01(\rR\n" +
+	"planFormat\x12!\n" +
+	"\funread_epoch\x183 \x01(\x04R\vunreadEpoch\x12\x16\n" +
+	"\x06silent\x184 \x03(\tR\x06silentB\x0f\n" +
 	"\r_probed_epoch\"\xbf\x01\n" +
 	"\x05Drift\x12\x12\n" +
 	"\x04step\x18\x01 \x01(\tR\x04step\x12\x12\n" +

@@ -377,6 +377,95 @@ func (x *AbortRolloutResponse) GetRollout() *Rollout {
 	return nil
 }
 
+type RetryGatewayRequest struct {
+	state         protoimpl.MessageState `protogen:"open.v1"`
+	Gateway       string                 `protobuf:"bytes,1,opt,name=gateway,proto3" json:"gateway,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *RetryGatewayRequest) Reset() {
+	*x = RetryGatewayRequest{}
+	mi := &file_ropeway_v1_rollout_proto_msgTypes[8]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *RetryGatewayRequest) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*RetryGatewayRequest) ProtoMessage() {}
+
+func (x *RetryGatewayRequest) ProtoReflect() protoreflect.Message {
+	mi := &file_ropeway_v1_rollout_proto_msgTypes[8]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use RetryGatewayRequest.ProtoReflect.Descriptor instead.
+func (*RetryGatewayRequest) Descriptor() ([]byte, []int) {
+	return file_ropeway_v1_rollout_proto_rawDescGZIP(), []int{8}
+}
+
+func (x *RetryGatewayRequest) GetGateway() string {
+	if x != nil {
+		return x.Gateway
+	}
+	return ""
+}
+
+type RetryGatewayResponse struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// The revision that it tries.
+	Revision      uint64 `protobuf:"varint,1,opt,name=revision,proto3" json:"revision,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *RetryGatewayResponse) Reset() {
+	*x = RetryGatewayResponse{}
+	mi := &file_ropeway_v1_rollout_proto_msgTypes[9]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *RetryGatewayResponse) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*RetryGatewayResponse) ProtoMessage() {}
+
+func (x *RetryGatewayResponse) ProtoReflect() protoreflect.Message {
+	mi := &file_ropeway_v1_rollout_proto_msgTypes[9]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use RetryGatewayResponse.ProtoReflect.Descriptor instead.
+func (*RetryGatewayResponse) Descriptor() ([]byte, []int) {
+	return file_ropeway_v1_rollout_proto_rawDescGZIP(), []int{9}
+}
+
+func (x *RetryGatewayResponse) GetRevision() uint64 {
+	if x != nil {
+		return x.Revision
+	}
+	return 0
+}
+
 type Rollout struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
 	// The revision that it brings, and the one that it began from and goes back to.
@@ -404,7 +493,7 @@ type Rollout struct {
 
 func (x *Rollout) Reset() {
 	*x = Rollout{}
-	mi := &file_ropeway_v1_rollout_proto_msgTypes[8]
+	mi := &file_ropeway_v1_rollout_proto_msgTypes[10]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -416,7 +505,7 @@ func (x *Rollout) String() string {
 func (*Rollout) ProtoMessage() {}
 
 func (x *Rollout) ProtoReflect() protoreflect.Message {
-	mi := &file_ropeway_v1_rollout_proto_msgTypes[8]
+	mi := &file_ropeway_v1_rollout_proto_msgTypes[10]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -429,7 +518,7 @@ func (x *Rollout) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Rollout.ProtoReflect.Descriptor instead.
 func (*Rollout) Descriptor() ([]byte, []int) {
-	return file_ropeway_v1_rollout_proto_rawDescGZIP(), []int{8}
+	return file_ropeway_v1_rollout_proto_rawDescGZIP(), []int{10}
 }
 
 func (x *Rollout) GetRevision() uint64 {
@@ -524,7 +613,7 @@ type Wave struct {
 
 func (x *Wave) Reset() {
 	*x = Wave{}
-	mi := &file_ropeway_v1_rollout_proto_msgTypes[9]
+	mi := &file_ropeway_v1_rollout_proto_msgTypes[11]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -536,7 +625,7 @@ func (x *Wave) String() string {
 func (*Wave) ProtoMessage() {}
 
 func (x *Wave) ProtoReflect() protoreflect.Message {
-	mi := &file_ropeway_v1_rollout_proto_msgTypes[9]
+	mi := &file_ropeway_v1_rollout_proto_msgTypes[11]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -549,7 +638,7 @@ func (x *Wave) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Wave.ProtoReflect.Descriptor instead.
 func (*Wave) Descriptor() ([]byte, []int) {
-	return file_ropeway_v1_rollout_proto_rawDescGZIP(), []int{9}
+	return file_ropeway_v1_rollout_proto_rawDescGZIP(), []int{11}
 }
 
 func (x *Wave) GetGateways() []string {
@@ -592,7 +681,7 @@ type Waiting struct {
 
 func (x *Waiting) Reset() {
 	*x = Waiting{}
-	mi := &file_ropeway_v1_rollout_proto_msgTypes[10]
+	mi := &file_ropeway_v1_rollout_proto_msgTypes[12]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -604,7 +693,7 @@ func (x *Waiting) String() string {
 func (*Waiting) ProtoMessage() {}
 
 func (x *Waiting) ProtoReflect() protoreflect.Message {
-	mi := &file_ropeway_v1_rollout_proto_msgTypes[10]
+	mi := &file_ropeway_v1_rollout_proto_msgTypes[12]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -617,7 +706,7 @@ func (x *Waiting) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Waiting.ProtoReflect.Descriptor instead.
 func (*Waiting) Descriptor() ([]byte, []int) {
-	return file_ropeway_v1_rollout_proto_rawDescGZIP(), []int{10}
+	return file_ropeway_v1_rollout_proto_rawDescGZIP(), []int{12}
 }
 
 func (x *Waiting) GetGateway() string {
@@ -662,7 +751,11 @@ const file_ropeway_v1_rollout_proto_rawDesc = "" +
 	"\brevision\x18\x01 \x01(\x04R\brevision\x12\x16\n" +
 	"\x06reason\x18\x02 \x01(\tR\x06reason\"E\n" +
 	"\x14AbortRolloutResponse\x12-\n" +
-	"\arollout\x18\x01 \x01(\v2\x13.ropeway.v1.RolloutR\arollout\"\x9a\x02\n" +
+	"\arollout\x18\x01 \x01(\v2\x13.ropeway.v1.RolloutR\arollout\"/\n" +
+	"\x13RetryGatewayRequest\x12\x18\n" +
+	"\agateway\x18\x01 \x01(\tR\agateway\"2\n" +
+	"\x14RetryGatewayResponse\x12\x1a\n" +
+	"\brevision\x18\x01 \x01(\x04R\brevision\"\x9a\x02\n" +
 	"\aRollout\x12\x1a\n" +
 	"\brevision\x18\x01 \x01(\x04R\brevision\x12\x12\n" +
 	"\x04base\x18\x02 \x01(\x04R\x04base\x12\x14\n" +
@@ -684,13 +777,14 @@ const file_ropeway_v1_rollout_proto_rawDesc = "" +
 	"\aWaiting\x12\x18\n" +
 	"\agateway\x18\x01 \x01(\tR\agateway\x12\x1c\n" +
 	"\tcondition\x18\x02 \x01(\tR\tcondition\x12\x10\n" +
-	"\x03why\x18\x03 \x01(\tR\x03why2\xd9\x02\n" +
+	"\x03why\x18\x03 \x01(\tR\x03why2\xac\x03\n" +
 	"\x0eRolloutService\x12K\n" +
 	"\n" +
 	"GetRollout\x12\x1d.ropeway.v1.GetRolloutRequest\x1a\x1e.ropeway.v1.GetRolloutResponse\x12Q\n" +
 	"\fPauseRollout\x12\x1f.ropeway.v1.PauseRolloutRequest\x1a .ropeway.v1.PauseRolloutResponse\x12T\n" +
 	"\rResumeRollout\x12 .ropeway.v1.ResumeRolloutRequest\x1a!.ropeway.v1.ResumeRolloutResponse\x12Q\n" +
-	"\fAbortRollout\x12\x1f.ropeway.v1.AbortRolloutRequest\x1a .ropeway.v1.AbortRolloutResponseB\"Z ropeway/api/ropeway/v1;ropewayv1b\x06proto3"
+	"\fAbortRollout\x12\x1f.ropeway.v1.AbortRolloutRequest\x1a .ropeway.v1.AbortRolloutResponse\x12Q\n" +
+	"\fRetryGateway\x12\x1f.ropeway.v1.RetryGatewayRequest\x1a .ropeway.v1.RetryGatewayResponseB\"Z ropeway/api/ropeway/v1;ropewayv1b\x06proto3"
 
 var (
 	file_ropeway_v1_rollout_proto_rawDescOnce sync.Once
@@ -704,7 +798,7 @@ func file_ropeway_v1_rollout_proto_rawDescGZIP() []byte {
 	return file_ropeway_v1_rollout_proto_rawDescData
 }
 
-var file_ropeway_v1_rollout_proto_msgTypes = make([]protoimpl.MessageInfo, 11)
+var file_ropeway_v1_rollout_proto_msgTypes = make([]protoimpl.MessageInfo, 13)
 var file_ropeway_v1_rollout_proto_goTypes = []any{
 	(*GetRolloutRequest)(nil),     // 0: ropeway.v1.GetRolloutRequest
 	(*GetRolloutResponse)(nil),    // 1: ropeway.v1.GetRolloutResponse
@@ -714,29 +808,33 @@ var file_ropeway_v1_rollout_proto_goTypes = []any{
 	(*ResumeRolloutResponse)(nil), // 5: ropeway.v1.ResumeRolloutResponse
 	(*AbortRolloutRequest)(nil),   // 6: ropeway.v1.AbortRolloutRequest
 	(*AbortRolloutResponse)(nil),  // 7: ropeway.v1.AbortRolloutResponse
-	(*Rollout)(nil),               // 8: ropeway.v1.Rollout
-	(*Wave)(nil),                  // 9: ropeway.v1.Wave
-	(*Waiting)(nil),               // 10: ropeway.v1.Waiting
-	(*timestamppb.Timestamp)(nil), // 11: google.protobuf.Timestamp
+	(*RetryGatewayRequest)(nil),   // 8: ropeway.v1.RetryGatewayRequest
+	(*RetryGatewayResponse)(nil),  // 9: ropeway.v1.RetryGatewayResponse
+	(*Rollout)(nil),               // 10: ropeway.v1.Rollout
+	(*Wave)(nil),                  // 11: ropeway.v1.Wave
+	(*Waiting)(nil),               // 12: ropeway.v1.Waiting
+	(*timestamppb.Timestamp)(nil), // 13: google.protobuf.Timestamp
 }
 var file_ropeway_v1_rollout_proto_depIdxs = []int32{
-	8,  // 0: ropeway.v1.GetRolloutResponse.rollout:type_name -> ropeway.v1.Rollout
-	8,  // 1: ropeway.v1.PauseRolloutResponse.rollout:type_name -> ropeway.v1.Rollout
-	8,  // 2: ropeway.v1.ResumeRolloutResponse.rollout:type_name -> ropeway.v1.Rollout
-	8,  // 3: ropeway.v1.AbortRolloutResponse.rollout:type_name -> ropeway.v1.Rollout
-	9,  // 4: ropeway.v1.Rollout.waves:type_name -> ropeway.v1.Wave
-	11, // 5: ropeway.v1.Rollout.at:type_name -> google.protobuf.Timestamp
-	10, // 6: ropeway.v1.Wave.waiting:type_name -> ropeway.v1.Waiting
+	10, // 0: ropeway.v1.GetRolloutResponse.rollout:type_name -> ropeway.v1.Rollout
+	10, // 1: ropeway.v1.PauseRolloutResponse.rollout:type_name -> ropeway.v1.Rollout
+	10, // 2: ropeway.v1.ResumeRolloutResponse.rollout:type_name -> ropeway.v1.Rollout
+	10, // 3: ropeway.v1.AbortRolloutResponse.rollout:type_name -> ropeway.v1.Rollout
+	11, // 4: ropeway.v1.Rollout.waves:type_name -> ropeway.v1.Wave
+	13, // 5: ropeway.v1.Rollout.at:type_name -> google.protobuf.Timestamp
+	12, // 6: ropeway.v1.Wave.waiting:type_name -> ropeway.v1.Waiting
 	0,  // 7: ropeway.v1.RolloutService.GetRollout:input_type -> ropeway.v1.GetRolloutRequest
 	2,  // 8: ropeway.v1.RolloutService.PauseRollout:input_type -> ropeway.v1.PauseRolloutRequest
 	4,  // 9: ropeway.v1.RolloutService.ResumeRollout:input_type -> ropeway.v1.ResumeRolloutRequest
 	6,  // 10: ropeway.v1.RolloutService.AbortRollout:input_type -> ropeway.v1.AbortRolloutRequest
-	1,  // 11: ropeway.v1.RolloutService.GetRollout:output_type -> ropeway.v1.GetRolloutResponse
-	3,  // 12: ropeway.v1.RolloutService.PauseRollout:output_type -> ropeway.v1.PauseRolloutResponse
-	5,  // 13: ropeway.v1.RolloutService.ResumeRollout:output_type -> ropeway.v1.ResumeRolloutResponse
-	7,  // 14: ropeway.v1.RolloutService.AbortRollout:output_type -> ropeway.v1.AbortRolloutResponse
-	11, // [11:15] is the sub-list for method output_type
-	7,  // [7:11] is the sub-list for method input_type
+	8,  // 11: ropeway.v1.RolloutService.RetryGateway:input_type -> ropeway.v1.RetryGatewayRequest
+	1,  // 12: ropeway.v1.RolloutService.GetRollout:output_type -> ropeway.v1.GetRolloutResponse
+	3,  // 13: ropeway.v1.RolloutService.PauseRollout:output_type -> ropeway.v1.PauseRolloutResponse
+	5,  // 14: ropeway.v1.RolloutService.ResumeRollout:output_type -> ropeway.v1.ResumeRolloutResponse
+	7,  // 15: ropeway.v1.RolloutService.AbortRollout:output_type -> ropeway.v1.AbortRolloutResponse
+	9,  // 16: ropeway.v1.RolloutService.RetryGateway:output_type -> ropeway.v1.RetryGatewayResponse
+	12, // [12:17] is the sub-list for method output_type
+	7,  // [7:12] is the sub-list for method input_type
 	7,  // [7:7] is the sub-list for extension type_name
 	7,  // [7:7] is the sub-list for extension extendee
 	0,  // [0:7] is the sub-list for field type_name
@@ -753,7 +851,7 @@ func file_ropeway_v1_rollout_proto_init() {
 			GoPackagePath: reflect.TypeOf(x{}).PkgPath(),
 			RawDescriptor: unsafe.Slice(unsafe.StringData(file_ropeway_v1_rollout_proto_rawDesc), len(file_ropeway_v1_rollout_proto_rawDesc)),
 			NumEnums:      0,
-			NumMessages:   11,
+			NumMessages:   13,
 			NumExtensions: 0,
 			NumServices:   1,
 		},

@@ -45,6 +45,9 @@ const (
 	// RolloutServiceAbortRolloutProcedure is the fully-qualified name of the RolloutService's
 	// AbortRollout RPC.
 	RolloutServiceAbortRolloutProcedure = "/ropeway.v1.RolloutService/AbortRollout"
+	// RolloutServiceRetryGatewayProcedure is the fully-qualified name of the RolloutService's
+	// RetryGateway RPC.
+	RolloutServiceRetryGatewayProcedure = "/ropeway.v1.RolloutService/RetryGateway"
 )
 
 // RolloutServiceClient is a client for the ropeway.v1.RolloutService service.
@@ -57,6 +60,8 @@ type RolloutServiceClient interface {
 	ResumeRollout(context.Context, *v1.ResumeRolloutRequest) (*v1.ResumeRolloutResponse, error)
 	// Ends a rollout by a revision that says again what the one before it said.
 	AbortRollout(context.Context, *v1.AbortRolloutRequest) (*v1.AbortRolloutResponse, error)
+	// Has a gateway that went back by itself try once more what it went back from. The controller that it is connected to can do so, and no other.
+	RetryGateway(context.Context, *v1.RetryGatewayRequest) (*v1.RetryGatewayResponse, error)
 }
 
 // NewRolloutServiceClient constructs a client for the ropeway.v1.RolloutService service. By
@@ -94,6 +99,12 @@ func NewRolloutServiceClient(httpClient connect.HTTPClient, baseURL string, opts
 			connect.WithSchema(rolloutServiceMethods.ByName("AbortRollout")),
 			connect.WithClientOptions(opts...),
 		),
+		retryGateway: connect.NewClient[v1.RetryGatewayRequest, v1.RetryGatewayResponse](
+			httpClient,
+			baseURL+RolloutServiceRetryGatewayProcedure,
+			connect.WithSchema(rolloutServiceMethods.ByName("RetryGateway")),
+			connect.WithClientOptions(opts...),
+		),
 	}
 }
 
@@ -103,6 +114,7 @@ type rolloutServiceClient struct {
 	pauseRollout  *connect.Client[v1.PauseRolloutRequest, v1.PauseRolloutResponse]
 	resumeRollout *connect.Client[v1.ResumeRolloutRequest, v1.ResumeRolloutResponse]
 	abortRollout  *connect.Client[v1.AbortRolloutRequest, v1.AbortRolloutResponse]
+	retryGateway  *connect.Client[v1.RetryGatewayRequest, v1.RetryGatewayResponse]
 }
 
 // GetRollout calls ropeway.v1.RolloutService.GetRollout.
@@ -141,6 +153,15 @@ func (c *rolloutServiceClient) AbortRollout(ctx context.Context, req *v1.AbortRo
 	return nil, err
 }
 
+// RetryGateway calls ropeway.v1.RolloutService.RetryGateway.
+func (c *rolloutServiceClient) RetryGateway(ctx context.Context, req *v1.RetryGatewayRequest) (*v1.RetryGatewayResponse, error) {
+	response, err := c.retryGateway.CallUnary(ctx, connect.NewRequest(req))
+	if response != nil {
+		return response.Msg, err
+	}
+	return nil, err
+}
+
 // RolloutServiceHandler is an implementation of the ropeway.v1.RolloutService service.
 type RolloutServiceHandler interface {
 	// Returns the last rollout.
@@ -151,6 +172,8 @@ type RolloutServiceHandler interface {
 	ResumeRollout(context.Context, *v1.ResumeRolloutRequest) (*v1.ResumeRolloutResponse, error)
 	// Ends a rollout by a revision that says again what the one before it said.
 	AbortRollout(context.Context, *v1.AbortRolloutRequest) (*v1.AbortRolloutResponse, error)
+	// Has a gateway that went back by itself try once more what it went back from. The controller that it is connected to can do so, and no other.
+	RetryGateway(context.Context, *v1.RetryGatewayRequest) (*v1.RetryGatewayResponse, error)
 }
 
 // NewRolloutServiceHandler builds an HTTP handler from the service implementation. It returns the
@@ -184,6 +207,12 @@ func NewRolloutServiceHandler(svc RolloutServiceHandler, opts ...connect.Handler
 		connect.WithSchema(rolloutServiceMethods.ByName("AbortRollout")),
 		connect.WithHandlerOptions(opts...),
 	)
+	rolloutServiceRetryGatewayHandler := connect.NewUnaryHandlerSimple(
+		RolloutServiceRetryGatewayProcedure,
+		svc.RetryGateway,
+		connect.WithSchema(rolloutServiceMethods.ByName("RetryGateway")),
+		connect.WithHandlerOptions(opts...),
+	)
 	return "/ropeway.v1.RolloutService/", http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		switch r.URL.Path {
 		case RolloutServiceGetRolloutProcedure:
@@ -194,6 +223,8 @@ func NewRolloutServiceHandler(svc RolloutServiceHandler, opts ...connect.Handler
 			rolloutServiceResumeRolloutHandler.ServeHTTP(w, r)
 		case RolloutServiceAbortRolloutProcedure:
 			rolloutServiceAbortRolloutHandler.ServeHTTP(w, r)
+		case RolloutServiceRetryGatewayProcedure:
+			rolloutServiceRetryGatewayHandler.ServeHTTP(w, r)
 		default:
 			http.NotFound(w, r)
 		}
@@ -217,4 +248,8 @@ func (UnimplementedRolloutServiceHandler) ResumeRollout(context.Context, *v1.Res
 
 func (UnimplementedRolloutServiceHandler) AbortRollout(context.Context, *v1.AbortRolloutRequest) (*v1.AbortRolloutResponse, error) {
 	return nil, connect.NewError(connect.CodeUnimplemented, errors.New("ropeway.v1.RolloutService.AbortRollout is not implemented"))
+}
+
+func (UnimplementedRolloutServiceHandler) RetryGateway(context.Context, *v1.RetryGatewayRequest) (*v1.RetryGatewayResponse, error) {
+	return nil, connect.NewError(connect.CodeUnimplemented, errors.New("ropeway.v1.RolloutService.RetryGateway is not implemented"))
 }

@@ -1,6 +1,7 @@
 package main
 
 import (
+	"cmp"
 	"context"
 	"fmt"
 	"strings"
@@ -22,11 +23,12 @@ type gatewayLine struct {
 	Applied   uint64         `json:"applied"`
 	Connected bool           `json:"connected"`
 	Message   string         `json:"message,omitempty"`
+	Hindrance string         `json:"hindrance,omitempty"` // why it does not follow what it should, where that does not pass by itself
 	Reported  time.Time      `json:"reported,omitzero"`
 }
 
 func gatewayLineOf(g *ropewayv1.Gateway) gatewayLine {
-	l := gatewayLine{Name: g.Name, Place: g.Place, Epoch: g.Epoch, Connected: g.Connected}
+	l := gatewayLine{Name: g.Name, Place: g.Place, Epoch: g.Epoch, Connected: g.Connected, Hindrance: g.Hindrance}
 	if r := g.Reported; r != nil {
 		l.Applied, l.Message, l.Reported = r.AppliedEpoch, r.Message, r.At.AsTime()
 	}
@@ -76,7 +78,7 @@ func gatewayTable(lines []gatewayLine) *console.Table {
 		{Title: "GATEWAY"}, {Title: "PLACE"}, {Title: "STATE"}, {Title: "HAS"}, {Title: "WANTS"}, {Title: "REPORTED", Wide: true}, {Title: "MESSAGE"},
 	}, Paint: paintGateway}
 	for _, l := range lines {
-		t.Rows = append(t.Rows, []string{l.Name, l.Place, string(l.State), number(l.Applied), number(l.Epoch), stamp(l.Reported), console.Visible(l.Message)})
+		t.Rows = append(t.Rows, []string{l.Name, l.Place, string(l.State), number(l.Applied), number(l.Epoch), stamp(l.Reported), console.Visible(cmp.Or(l.Hindrance, l.Message))})
 	}
 	return t
 }
@@ -110,7 +112,7 @@ func describeGateways(v *viewer, newest *version, lines []gatewayLine) []detail 
 			continue
 		}
 		d := detail{title: "Gateway " + l.Name, facts: []fact{
-			{"place", l.Place}, {"state", gatewayState(l)}, {"reported", stamp(l.Reported)}, {"message", console.Visible(l.Message)},
+			{"place", l.Place}, {"state", gatewayState(l)}, {"reported", stamp(l.Reported)}, {"message", console.Visible(cmp.Or(l.Hindrance, l.Message))},
 			{"prefixes", prefixes.Few(g.Firewall.Own, mostTold)},
 		}}
 		for i := range g.Devices {

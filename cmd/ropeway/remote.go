@@ -66,6 +66,8 @@ func (r *remote) explain(err error) error {
 	switch answer.Code() {
 	case connect.CodeUnavailable, connect.CodeDeadlineExceeded:
 		return problem("RW7007", "controller "+r.server, answer.Message(), "is it up, and reachable from here? Gateways go on without it")
+	case connect.CodeUnimplemented:
+		return problem("RW7010", "controller "+r.server, answer.Message(), "upgrade the controllers, or use the command line of their version")
 	case connect.CodePermissionDenied, connect.CodeUnauthenticated:
 		return problem("RW7008", "controller "+r.server, answer.Message(), "an administrator can make a token for another role: ropeway token create")
 	}

@@ -17,7 +17,7 @@ func newRolloutCommand() *cobra.Command {
 		Use: "rollout", Short: "Show and steer how a change comes to the gateways", Args: cobra.NoArgs,
 		RunE: func(cmd *cobra.Command, _ []string) error { return cmd.Help() },
 	}
-	cmd.AddCommand(newRolloutStatusCommand(), newRolloutPauseCommand(), newRolloutResumeCommand(), newRolloutAbortCommand())
+	cmd.AddCommand(newRolloutStatusCommand(), newRolloutPauseCommand(), newRolloutResumeCommand(), newRolloutAbortCommand(), newRolloutRetryCommand())
 	return cmd
 }
 

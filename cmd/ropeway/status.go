@@ -120,7 +120,7 @@ func addControllers(ctx context.Context, v *viewer, facts *diagnose.Facts) error
 // gatewayFacts are what is known of a gateway.
 func gatewayFacts(g *ropewayv1.Gateway, now time.Time) diagnose.Gateway {
 	l := gatewayLineOf(g)
-	f := diagnose.Gateway{Name: g.Name, Place: g.Place, State: l.State, Has: l.Applied, Wants: l.Epoch}
+	f := diagnose.Gateway{Name: g.Name, Place: g.Place, State: l.State, Has: l.Applied, Wants: l.Epoch, Hindrance: l.Hindrance}
 	if l.State == diagnose.Ill {
 		f.Message = l.Message
 	}

@@ -59,6 +59,7 @@ type Controller struct {
 	reported map[string]report // by gateway
 	sent     map[string]uint64 // by gateway: the epoch that this process sent it last
 	refused  map[string]uint64 // by gateway: the epoch that it went back from, although this process was there
+	owed     map[string]uint64 // by gateway: the epoch that somebody wants it to try again
 	prepared preparation
 
 	rolling *rolling
@@ -74,7 +75,7 @@ func New(opts Options) *Controller {
 	c := &Controller{
 		opts: opts, log: opts.Log, started: opts.Now(), desk: newDesk(opts.Fabric, opts.Store), outbox: newOutbox(), reported: map[string]report{}, meters: meters{all: map[string]*meter{}},
 		pulse: newPulse(),
-		sent:  map[string]uint64{}, refused: map[string]uint64{}, rolling: newRolling(opts.Waves),
+		sent:  map[string]uint64{}, refused: map[string]uint64{}, owed: map[string]uint64{}, rolling: newRolling(opts.Waves),
 		book: &book{store: opts.Store, blotter: newBlotter(), log: opts.Log, now: opts.Now},
 	}
 	c.desk.ready, c.desk.planKey = c.prepare, planKeyOf(&opts)

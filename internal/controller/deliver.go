@@ -27,15 +27,16 @@ type watcher interface{ wake() }
 // A parcel is a grant that is signed when the first one asks for it, and kept until it was handed over: those of gateways that are away cost
 // nothing, and neither do those that everybody has. Whoever comes later has it signed again, which gives the same bytes.
 type parcel struct {
-	epoch uint64
-	sign  func() (*ropewayv1.SignedGrant, error)
+	epoch  uint64
+	format uint32 // of the plan: a gateway that does not understand it is not sent it
+	sign   func() (*ropewayv1.SignedGrant, error)
 
 	mu     sync.Mutex
 	signed *ropewayv1.SignedGrant
 }
 
-func newParcel(epoch uint64, sign func() (*ropewayv1.SignedGrant, error)) *parcel {
-	return &parcel{epoch: epoch, sign: sign}
+func newParcel(epoch uint64, format uint32, sign func() (*ropewayv1.SignedGrant, error)) *parcel {
+	return &parcel{epoch: epoch, format: format, sign: sign}
 }
 
 // wrap returns the signed grant, which nobody changes.

@@ -14,7 +14,7 @@ func TestTheNewestParcel(t *testing.T) {
 	}
 	wraps := 0
 	made := func(epoch uint64) *parcel {
-		return newParcel(epoch, func() (*ropewayv1.SignedGrant, error) { wraps++; return &ropewayv1.SignedGrant{}, nil })
+		return newParcel(epoch, 1, func() (*ropewayv1.SignedGrant, error) { wraps++; return &ropewayv1.SignedGrant{}, nil })
 	}
 	changed, others := make(waiter, 1), make(waiter, 1)
 	o.attend("gw1", changed)

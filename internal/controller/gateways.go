@@ -27,7 +27,7 @@ func (s gatewayService) Watch(ctx context.Context, req *ropewayv1.WatchRequest, 
 	defer s.outbox.leave(name, woken)
 	tick := time.NewTicker(heartbeat)
 	defer tick.Stop()
-	held, beat := s.heldBy(name, req), false
+	reads, held, beat := formatOf(req.PlanFormat), s.heldBy(name, req), false
 	if err := s.surpass(ctx, name, req, stream); err != nil {
 		return err
 	}
@@ -37,7 +37,7 @@ func (s gatewayService) Watch(ctx context.Context, req *ropewayv1.WatchRequest, 
 		}
 		parcel := s.outbox.look(name)
 		message := &ropewayv1.WatchResponse{}
-		if parcel != nil && parcel.epoch > held {
+		if s.due(name, parcel, held, reads) {
 			signed, err := parcel.wrap()
 			if err != nil {
 				return fmt.Errorf("sign the plan of gateway %s: %w", name, err)
@@ -100,4 +100,5 @@ func (c *Controller) noteSent(gateway string, epoch uint64) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	c.sent[gateway] = epoch
+	delete(c.owed, gateway)
 }

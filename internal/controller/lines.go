@@ -19,6 +19,7 @@ type line struct {
 	who    caller
 	number uint64 // among the lines
 	held   uint64 // the epoch that the gateway has; the speaker's alone
+	reads  uint32 // the last format of plans that it understands
 
 	head  atomic.Bool // the answer has not begun yet
 	beat  atomic.Bool // it is time for a heartbeat
@@ -61,9 +62,9 @@ func newLines(ctx context.Context, c *Controller) (*lines, error) {
 	return &lines{c: c, ctx: ctx, hangups: h, all: map[uint64]*line{}}, nil
 }
 
-// add takes a connection over. held is the epoch that the gateway has.
-func (ls *lines) add(conn net.Conn, who caller, held uint64) error {
-	l := &line{lines: ls, conn: conn, who: who, held: held}
+// add takes a connection over. held is the epoch that the gateway has, and reads the last format of plans that it understands.
+func (ls *lines) add(conn net.Conn, who caller, held uint64, reads uint32) error {
+	l := &line{lines: ls, conn: conn, who: who, held: held, reads: reads}
 	l.head.Store(true)
 	ls.mu.Lock()
 	if ls.closed {
@@ -210,7 +211,7 @@ func (l *line) say() error {
 	}
 	beat := l.beat.Swap(false)
 	switch p := c.outbox.look(l.who.Name); {
-	case p != nil && p.epoch > l.held:
+	case c.due(l.who.Name, p, l.held, l.reads):
 		signed, err := p.wrap()
 		if err != nil {
 			return err

@@ -26,7 +26,7 @@ func (c *Controller) parcels(was, now *present) map[string]*parcel {
 		case g == nil:
 			out[name] = nil // it comes with the newest revision, and may not have that yet
 		default:
-			out[name] = newParcel(f.number, c.wrapping(f, g))
+			out[name] = newParcel(f.number, plan.FormatOf(g), c.wrapping(f, g))
 		}
 	}
 	for name := range was.gateways() {

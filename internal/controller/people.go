@@ -141,6 +141,9 @@ func (s fabricService) ListGateways(ctx context.Context, req *ropewayv1.ListGate
 		if there, ok := s.elsewhere.get(g.Name); ok && !line.Connected {
 			line.Connected, line.Reported = true, reportedState(there)
 		}
+		if said, _ := s.heard(g.Name); said != nil {
+			line.Hindrance = s.hindrance(g.Name, said)
+		}
 		out.Gateways = append(out.Gateways, line)
 	}
 	return out, nil

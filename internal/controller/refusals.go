@@ -41,8 +41,9 @@ func (b *book) denied(r *http.Request, who role.Identity, why error) {
 // noted where he may not.
 type witness struct{ *book }
 
-// told are the procedures that change nothing, and whose every success is noted: a session goes on, and everything leaves the house.
-var told = []string{api.EnrollmentServiceRenewProcedure, api.ClusterServiceBackupProcedure}
+// told are the procedures that change nothing in the store, and whose every success is noted: a session goes on, everything leaves the house, a gateway is
+// sent again what it went back from.
+var told = []string{api.EnrollmentServiceRenewProcedure, api.ClusterServiceBackupProcedure, api.RolloutServiceRetryGatewayProcedure}
 
 // WrapUnary implements connect.Interceptor.
 func (w witness) WrapUnary(next connect.UnaryFunc) connect.UnaryFunc {
@@ -164,6 +165,8 @@ func object(request any) string {
 		return r.Identity
 	case *ropewayv1.RevokeTokenRequest:
 		return "token/" + r.Id
+	case *ropewayv1.RetryGatewayRequest:
+		return gatewayPrefix + r.Gateway
 	case *ropewayv1.EnrollRequest:
 		if t, err := token.Parse(r.Token); err == nil {
 			return "token/" + t.ID()

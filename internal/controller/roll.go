@@ -164,6 +164,8 @@ func (c *Controller) sight(now *present, name string) rollout.Sight {
 		return rollout.Sight{Condition: rollout.Reverted, Why: "with this plan it found no controller"}
 	case !connected:
 		return rollout.Sight{}
+	case said != nil && now.rollout.Admits(name) && c.unreadable(name, said) != "":
+		return rollout.Sight{Condition: rollout.Broken, Why: c.unreadable(name, said)}
 	case said == nil || said.KeptEpoch < want:
 		return rollout.Sight{Condition: rollout.Waiting, Why: "it does not have the plan yet"}
 	case !said.Healthy:

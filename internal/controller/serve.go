@@ -105,7 +105,11 @@ func (c *Controller) door(next http.Handler) http.Handler {
 		if err != nil {
 			c.log.Warn("refused", "path", r.URL.Path, "identity", who.String(), "from", r.RemoteAddr, "error", err)
 			c.book.denied(r, who.Identity, err)
-			_ = refuse.Write(w, r, connect.NewError(connect.CodePermissionDenied, errDenied))
+			answer := connect.NewError(connect.CodePermissionDenied, errDenied)
+			if errors.Is(err, errDenied) && who.Valid() && !known(r.URL.Path) { // a member hears that it is not him
+				answer = connect.NewError(connect.CodeUnimplemented, errUnknown)
+			}
+			_ = refuse.Write(w, r, answer)
 			return
 		}
 		ctx := store.By(r.Context(), who.String(), address(r.RemoteAddr))
@@ -121,7 +125,10 @@ func whatMay(who caller) func(procedure string, id role.Identity) bool {
 	return role.May
 }
 
-var errDenied = errors.New("this certificate may not do that")
+var (
+	errDenied  = errors.New("this certificate may not do that")
+	errUnknown = errors.New("this controller does not know that call: whoever makes it is of a later version")
+)
 
 // whoCalls returns who sent a request: nobody where he showed no certificate.
 func (c *Controller) whoCalls(r *http.Request) (caller, error) {

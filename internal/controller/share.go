@@ -16,7 +16,7 @@ import (
 const (
 	shareEvery  = time.Second
 	shareAtMost = 2 << 10         // bytes of a report; of a longer one what matters most
-	sharedLost  = 8               // gateways that it names as lost
+	sharedLost  = 8               // gateways that it names as lost, or as silent
 	shareFresh  = 5 * time.Minute // how old the time of a report may be that says the same again
 )
 
@@ -101,7 +101,8 @@ func (c *Controller) seen() []store.Seen {
 // shared is a report without the time at which it was made, which is another one each time.
 func shared(r *ropewayv1.ReportRequest) *ropewayv1.ReportRequest {
 	brief := &ropewayv1.ReportRequest{KeptEpoch: r.KeptEpoch, AppliedEpoch: r.AppliedEpoch, Healthy: r.Healthy, Message: r.Message,
-		ProbedEpoch: r.ProbedEpoch, Lost: r.Lost[:min(len(r.Lost), sharedLost)], RevertedEpoch: r.RevertedEpoch}
+		ProbedEpoch: r.ProbedEpoch, Lost: r.Lost[:min(len(r.Lost), sharedLost)], RevertedEpoch: r.RevertedEpoch,
+		PlanFormat: r.PlanFormat, UnreadEpoch: r.UnreadEpoch, Silent: r.Silent[:min(len(r.Silent), sharedLost)]}
 	if proto.Size(r) > shareAtMost {
 		return brief
 	}

@@ -78,6 +78,7 @@ func TestSight(t *testing.T) {
 	}{
 		{&ropewayv1.ReportRequest{KeptEpoch: 6, AppliedEpoch: 6, Healthy: true}, rollout.Waiting, "does not have the plan"},
 		{&ropewayv1.ReportRequest{KeptEpoch: 7, AppliedEpoch: 6, Healthy: true}, rollout.Waiting, "is becoming"},
+		{&ropewayv1.ReportRequest{KeptEpoch: 6, AppliedEpoch: 6, Healthy: true, UnreadEpoch: 7, Message: "RW4022 it cannot"}, rollout.Broken, "RW4022"},
 		{&ropewayv1.ReportRequest{KeptEpoch: 7, AppliedEpoch: 6, Message: "RW4010"}, rollout.Broken, "RW4010"},
 		{&ropewayv1.ReportRequest{KeptEpoch: 7, AppliedEpoch: 7, Healthy: true, ProbedEpoch: epoch(6)}, rollout.Waiting, "looks whom"},
 		{&ropewayv1.ReportRequest{KeptEpoch: 7, AppliedEpoch: 7, Healthy: true, ProbedEpoch: epoch(7)}, rollout.Ready, ""},

@@ -58,7 +58,7 @@ func (c *Controller) takeover(usual http.Handler) http.Handler {
 			return
 		}
 		who := callerOf(r.Context())
-		if err := c.lines.add(conn, who, c.heldBy(who.Name, req)); err != nil {
+		if err := c.lines.add(conn, who, c.heldBy(who.Name, req), formatOf(req.PlanFormat)); err != nil {
 			c.log.Debug("a line was not taken", "gateway", who.Name, "error", err)
 		}
 	})

@@ -30,5 +30,8 @@ func controller() []Entry {
 		{"RW7009", "The controller refused",
 			"The controller understood and said no, or failed; its own words follow.",
 			"Do what the message says. Nothing was changed."},
+		{"RW7010", "The controller does not know that call",
+			"The command is of a later version than the controller that answered, and asks for something that came since.",
+			"Upgrade the controllers, one after the other; or use the command line of their version."},
 	}
 }

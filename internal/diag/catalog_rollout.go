@@ -18,5 +18,14 @@ func rollouts() []Entry {
 		{"RW7305", "The rollout was overtaken",
 			"While the command waited for the rollout of its revision, somebody else applied another change at once.",
 			"ropeway get revisions shows who did what; ropeway rollout status shows the last rollout."},
+		{"RW7306", "The gateway has nothing to try again",
+			"A gateway that went back by itself from a revision (RW4020) can be sent that once more. This one is not connected, or did not go back from what it should follow.",
+			"ropeway status says how it is, and what to do."},
+		{"RW7307", "A plan is kept back",
+			"The plan of the newest revision says something that the agent of the gateway does not know: it is of an earlier version than the controller. It is not sent; the gateway goes on with the plan that it has. In a rollout this is what makes it fail.",
+			"Upgrade ropeway-gateway on the machine: it gets the plan as soon as the new agent asks. Or take out of the fabric file what the older agent does not know."},
+		{"RW7308", "The gateway is connected to another controller",
+			"Only the controller that a gateway is connected to can send it something.",
+			"ropeway rollout retry asks every controller by itself. Where it says this all the same, the gateway moved in the same moment: do it once more."},
 	}
 }

@@ -167,12 +167,22 @@ func (g *Gateway) trouble() (w Weight, what, next string) {
 		return Waiting, "was not enrolled yet", "ropeway token create --gateway NAME, then on the machine: ropeway-gateway enroll"
 	case g.Pending:
 		return Waiting, "has no key that others know", "let it enroll again: ropeway token create --gateway NAME --replace"
+	case g.State == Behind && g.Hindrance != "":
+		return Fault, fmt.Sprintf("does not follow revision %d: %s", g.Wants, g.Hindrance), g.remedy()
 	case g.State == Behind:
 		return Waiting, fmt.Sprintf("has not said yet that it follows revision %d", g.Wants), "wait some seconds; then, on the gateway: ropeway-gateway status"
 	case g.Undone > 0:
 		return Notice, "found changes that nobody asked for, and undid them", "ropeway drift shows them: who else configures the machine?"
 	}
 	return "", "", ""
+}
+
+// remedy is what there is to do about what keeps a gateway behind.
+func (g *Gateway) remedy() string {
+	if strings.HasPrefix(g.Hindrance, "RW4020 ") {
+		return "find out how the plan keeps it from its controllers, and apply another; where it was something else: ropeway rollout retry " + g.Name
+	}
+	return "upgrade ropeway-gateway on its machine"
 }
 
 // explain notes that a cause explains how some gateways are, and the links that end there.

@@ -34,6 +34,7 @@ type Gateway struct {
 	State       State
 	Pending     bool   // no other gateway has its key
 	Message     string // what it says of itself
+	Hindrance   string // why it stays behind, with its code; "": nothing but time keeps it
 	Heard       string // when it was last heard, in words; "": never, or before the controller started
 	Has, Wants  uint64 // revisions
 	Stands      int    // things that drifted and could not be undone

@@ -33,6 +33,7 @@ var calls = map[string][]Role{
 	api.RolloutServicePauseRolloutProcedure:  writers,
 	api.RolloutServiceResumeRolloutProcedure: writers,
 	api.RolloutServiceAbortRolloutProcedure:  writers,
+	api.RolloutServiceRetryGatewayProcedure:  writers,
 
 	api.AccessServiceCreateTokenProcedure: admins,
 	api.AccessServiceListTokensProcedure:  admins,

@@ -4,6 +4,7 @@ import (
 	"cmp"
 	"context"
 	"fmt"
+	"slices"
 	"strings"
 	"time"
 
@@ -25,12 +26,14 @@ type gatewayLine struct {
 	Message   string         `json:"message,omitempty"`
 	Hindrance string         `json:"hindrance,omitempty"` // why it does not follow what it should, where that does not pass by itself
 	Reported  time.Time      `json:"reported,omitzero"`
+	Unheard   []string       `json:"unheard,omitempty"` // gateways that answered it through their tunnels once and do not now
 }
 
 func gatewayLineOf(g *ropewayv1.Gateway) gatewayLine {
 	l := gatewayLine{Name: g.Name, Place: g.Place, Epoch: g.Epoch, Connected: g.Connected, Hindrance: g.Hindrance}
 	if r := g.Reported; r != nil {
 		l.Applied, l.Message, l.Reported = r.AppliedEpoch, r.Message, r.At.AsTime()
+		l.Unheard = slices.Compact(slices.Sorted(slices.Values(slices.Concat(r.Lost, r.Silent))))
 	}
 	switch {
 	case !g.Enrolled:
@@ -113,6 +116,7 @@ func describeGateways(v *viewer, newest *version, lines []gatewayLine) []detail 
 		}
 		d := detail{title: "Gateway " + l.Name, facts: []fact{
 			{"place", l.Place}, {"state", gatewayState(l)}, {"reported", stamp(l.Reported)}, {"message", console.Visible(cmp.Or(l.Hindrance, l.Message))},
+			{"no answer of", console.Visible(some(l.Unheard))},
 			{"prefixes", prefixes.Few(g.Firewall.Own, mostTold)},
 		}}
 		for i := range g.Devices {

@@ -3,6 +3,7 @@ package main
 import (
 	"context"
 	"fmt"
+	"slices"
 	"strings"
 
 	"ropeway/internal/console"
@@ -22,6 +23,8 @@ type linkLine struct {
 	MTU    int    `json:"mtu"`
 	Carry  bool   `json:"carries"`
 
+	Unheard []string `json:"unheard,omitempty"` // those of its ends that hear nothing of the other through the tunnel
+
 	fromA, fromB *plan.Peer // what each has of the other
 }
 
@@ -40,6 +43,7 @@ func listLinks(ctx context.Context, v *viewer, name string) (*listing, error) {
 	known, lines := v.gateways(), []linkLine{}
 	for _, l := range linksOf(newest.side.Plan) {
 		if name == "" || l.is(name) {
+			l.Unheard = l.unheard(known)
 			l.State = l.stateOf(known)
 			lines = append(lines, l)
 		}
@@ -78,7 +82,17 @@ func (l *linkLine) is(name string) bool {
 	return name == l.A || name == l.B || name == l.PlaceA || name == l.PlaceB
 }
 
-// stateOf says whether both ends have what the link takes. That packets pass is for them to find out.
+// unheard returns those ends that have heard the other through the tunnel once, and do not now. What an end said that is gone is no news.
+func (l *linkLine) unheard(known map[string]gatewayLine) (ends []string) {
+	for _, pair := range [][2]string{{l.A, l.B}, {l.B, l.A}} {
+		if end := known[pair[0]]; end.Connected && slices.Contains(end.Unheard, pair[1]) {
+			ends = append(ends, end.Name)
+		}
+	}
+	return ends
+}
+
+// stateOf says whether both ends have what the link takes, and packets pass as far as they say.
 func (l *linkLine) stateOf(known map[string]gatewayLine) string {
 	var why []string
 	for _, end := range []struct {
@@ -92,10 +106,16 @@ func (l *linkLine) stateOf(known map[string]gatewayLine) string {
 			why = append(why, end.name+" "+string(g.State))
 		}
 	}
-	if len(why) == 0 {
-		return "ready"
+	if len(why) > 0 {
+		return strings.Join(why, ", ")
 	}
-	return strings.Join(why, ", ")
+	switch len(l.Unheard) {
+	case 0:
+		return "ready"
+	case 1:
+		return "silent to " + l.Unheard[0]
+	}
+	return "silent"
 }
 
 func linkTable(lines []linkLine) *console.Table {
@@ -107,6 +127,8 @@ func linkTable(lines []linkLine) *console.Table {
 			return cell
 		case strings.HasPrefix(cell, "ready"):
 			return s.Green(cell)
+		case strings.HasPrefix(cell, "silent"):
+			return s.Red(cell)
 		}
 		return s.Yellow(cell)
 	}}
@@ -127,7 +149,8 @@ func (l *linkLine) endpoint(p *plan.Peer) string {
 func describeLinks(lines []linkLine) []detail {
 	var out []detail
 	for _, l := range lines {
-		d := detail{"Link " + l.Name, []fact{{"places", l.PlaceA + ", " + l.PlaceB}, {"state", l.State}, {"duty", duty(!l.Carry)}, {"MTU", fmt.Sprint(l.MTU)}}}
+		d := detail{"Link " + l.Name, []fact{{"places", l.PlaceA + ", " + l.PlaceB}, {"state", l.State}, {"duty", duty(!l.Carry)}, {"MTU", fmt.Sprint(l.MTU)},
+			{"no answer to", strings.Join(l.Unheard, ", ")}}}
 		for _, end := range []struct {
 			name string
 			peer *plan.Peer

@@ -87,8 +87,9 @@ func addPlan(ctx context.Context, v *viewer, facts *diagnose.Facts) error {
 	if err != nil {
 		return err
 	}
+	known := v.gateways()
 	for _, l := range linksOf(newest.side.Plan) {
-		facts.Links = append(facts.Links, diagnose.Link{A: l.A, B: l.B, Carries: l.Carry})
+		facts.Links = append(facts.Links, diagnose.Link{A: l.A, B: l.B, Carries: l.Carry, Unheard: l.unheard(known)})
 	}
 	for i := range facts.Gateways {
 		g := &facts.Gateways[i]

@@ -34,6 +34,7 @@ func (c *Courier) reached(ctx context.Context, next *followed) []string {
 	if err != nil {
 		c.log.Warn("whom this gateway reaches is not known", "error", err)
 	}
+	c.meet(answer)
 	return slices.DeleteFunc(answer, func(name string) bool { return !next.peers[name] })
 }
 

@@ -2,6 +2,7 @@ package courier
 
 import (
 	"context"
+	"fmt"
 	"maps"
 	"slices"
 	"time"
@@ -18,6 +19,7 @@ const (
 
 // listen looks who falls silent, until ctx ends.
 func (c *Courier) listen(ctx context.Context) {
+	why := ""
 	for {
 		c.mu.Lock()
 		wait := silentEvery + time.Duration(len(c.met))*silentEach
@@ -27,9 +29,11 @@ func (c *Courier) listen(ctx context.Context) {
 			return
 		case <-time.After(wait):
 		}
-		if err := c.lookForSilent(ctx); err != nil && ctx.Err() == nil {
+		err := c.lookForSilent(ctx)
+		if err != nil && ctx.Err() == nil && err.Error() != why { // once, and not twice a minute
 			c.log.Warn("whom this gateway reaches is not known", "error", err)
 		}
+		why = fmt.Sprint(err)
 	}
 }
 

@@ -22,6 +22,7 @@ func Diagnose(f Facts) *Verdict {
 	case !d.everybody():
 		d.places()
 	}
+	d.tunnels()
 	d.single()
 	d.sort()
 	well := !slices.ContainsFunc(d.causes, func(c Cause) bool { return c.Weight != Notice })

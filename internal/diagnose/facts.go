@@ -45,6 +45,8 @@ type Gateway struct {
 type Link struct {
 	A, B    string
 	Carries bool // rather than standing by
+
+	Unheard []string // those of its ends that hear nothing of the other through the tunnel, although they did
 }
 
 // A Controller is one that was asked.

@@ -29,6 +29,7 @@ type shown struct {
 	asks    bool   // a question follows
 
 	toSign *seal.Case // nil: the controllers sign plans themselves
+	words  string     // how the files of both differ, as a unified diff; "" where nobody asked
 }
 
 func newPlanCommand() *cobra.Command {
@@ -181,7 +182,10 @@ func (p *shown) show(cmd *cobra.Command, format console.Format) error {
 	out := cmd.OutOrStdout()
 	var err error
 	if format != console.Text {
-		err = console.Encode(out, format, p.Proposal)
+		err = console.Encode(out, format, struct {
+			*proposal.Proposal
+			Words string `json:"fileDiff,omitempty"`
+		}{p.Proposal, p.words})
 	} else {
 		err = say(cmd, "%s", p.text(styleOf(cmd, out)))
 	}
@@ -198,6 +202,9 @@ func (p *shown) show(cmd *cobra.Command, format console.Format) error {
 
 func (p *shown) text(s console.Style) string {
 	var b strings.Builder
+	if p.words != "" {
+		b.WriteString(s.Bold("File") + "\n" + indent(paintWords(s, p.words)) + "\n")
+	}
 	for line := range strings.Lines(p.Plan.Text()) {
 		b.WriteString(s.Diff(strings.TrimSuffix(line, "\n")) + "\n")
 	}

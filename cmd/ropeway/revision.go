@@ -42,7 +42,7 @@ func (r *remote) version(ctx context.Context, number uint64, c *compile.Compiler
 	}
 	v := versionOf(answer.Revision)
 	v.file = answer.File
-	name := fmt.Sprintf("revision-%d.yaml", v.number)
+	name := fileOf(v)
 	in, problems := intent.Read(name, answer.File)
 	if in == nil {
 		return nil, fmt.Errorf("read revision %d, which an other version of Ropeway wrote: %w", v.number, problems)
@@ -149,7 +149,7 @@ func compareVersions(a, b *version) *shown {
 		a.side.Plan, _ = c.Compile(a.side.Intent, a.lock)
 	}
 	p := proposal.Make(&c, a.side, b.side.Intent, b.lock)
-	return &shown{Proposal: p, between: fmt.Sprintf("revision %d → %d", a.number, b.number)}
+	return &shown{Proposal: p, between: fmt.Sprintf("revision %d → %d", a.number, b.number), words: wordsBetween(a, b)}
 }
 
 // parseRevision reads the number of a revision.

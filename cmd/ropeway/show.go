@@ -15,7 +15,7 @@ func newShowCommand() *cobra.Command {
 	cmd := &cobra.Command{
 		Use:   "show [REVISION]",
 		Short: "Print the file of a revision, or what the revision changed",
-		Long: `Show prints the fabric file of a revision, byte for byte, the newest where none is named. With --plan it shows what the revision changed: on
+		Long: `Show prints the fabric file of a revision, byte for byte, the newest where none is named. With --plan it shows what the revision changed: in the file, on
 every gateway, in who reaches what, and the proof of what it became.`,
 		Example: `  ropeway show 12 >shop.yaml   # the file as it was
   ropeway show 12 --plan       # what revision 12 changed`,
@@ -69,10 +69,10 @@ func newDiffCommand() *cobra.Command {
 	cmd := &cobra.Command{
 		Use:   "diff REVISION [REVISION]",
 		Short: "Show how two revisions differ, and who gains and loses a path between them",
-		Long: `Diff compares two revisions of the controller's fabric as plan compares a file with one: what differs on every gateway, who gains and loses
+		Long: `Diff compares two revisions of the controller's fabric: how their files differ, and as plan does what differs on every gateway, who gains and loses
 a path, and the proof of the second. The second is the newest unless you name one.
 
-Exit 0 where they are the same, 2 where they differ, 3 where the proof of the second fails, 1 for an error.`,
+Exit 0 where they are the same but for words of the file, 2 where they differ, 3 where the proof of the second fails, 1 for an error.`,
 		Example: `  ropeway diff 3 5
   ropeway diff 3     # what happened since`,
 		Args: cobra.RangeArgs(1, 2), ValidArgsFunction: completeRevisions(2),

@@ -84,7 +84,7 @@ func TestChangingTheFabric(t *testing.T) {
 		t.Errorf("revision 1 is another file:\n%s", out)
 	}
 	w.says(0, args("show", "2", "--plan"), "10.2.0.0/23", "revision 1 → 2")
-	w.says(2, args("diff", "1", "2"), "10.2.0.0/23", "Reachability")
+	w.says(2, args("diff", "1", "2"), "+++ revision-2.yaml", "10.2.0.0/23", "Reachability")
 	w.says(0, args("diff", "2"), "nothing to change")
 	w.says(1, args("show", "99"), "RW7503")
 	w.says(1, args("diff", "1", "99"), "RW7503")

@@ -23,9 +23,9 @@ type applying struct {
 	override []string
 	reason   string
 
-	atOnce, supersede, noWait bool
-	soak, timeout             time.Duration
-	signing                   signing
+	atOnce, supersedes, noWait bool
+	soak, timeout              time.Duration
+	signing                    signing
 }
 
 func newApplyCommand() *cobra.Command {
@@ -61,7 +61,7 @@ func (a *applying) flags(cmd *cobra.Command) {
 	cmd.Flags().StringSliceVar(&a.override, "override", nil, `apply in spite of these findings (codes, or "tests"); it is recorded`)
 	cmd.Flags().StringVar(&a.reason, "reason", "", "why; it is recorded")
 	cmd.Flags().BoolVar(&a.atOnce, "at-once", false, "give it to every gateway at once, without waves and without going back: for emergencies; it is recorded")
-	cmd.Flags().BoolVar(&a.supersede, "supersede", false, "end a rollout that is under way first: its gateways go back")
+	cmd.Flags().BoolVar(&a.supersedes, "supersede", false, "end a rollout that is under way first, when you have agreed: its gateways go back")
 	cmd.Flags().BoolVar(&a.noWait, "no-wait", false, "do not wait for the gateways")
 	cmd.Flags().DurationVar(&a.soak, "soak", 0, "how long a wave that is well is looked at before the next one begins (default: as the controller does)")
 	cmd.Flags().DurationVar(&a.timeout, "timeout", 0, "how long a wave waits for a gateway that was given the change (default: as the controller does)")
@@ -97,8 +97,8 @@ type wish struct {
 
 // propose shows the difference, and applies it where the person agrees.
 func (a *applying) propose(cmd *cobra.Command, r *remote, w wish) error {
-	if a.supersede {
-		if err := supersede(cmd, r); err != nil {
+	if a.supersedes {
+		if goOn, err := a.supersede(cmd, r, w); err != nil || !goOn {
 			return err
 		}
 	}

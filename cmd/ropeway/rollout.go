@@ -223,16 +223,3 @@ func newRolloutAbortCommand() *cobra.Command {
 	}
 	return cmd
 }
-
-// supersede ends the rollout that is under way, if any.
-func supersede(cmd *cobra.Command, r *remote) error {
-	v, err := r.rollout(cmd)
-	if err != nil || v == nil || !v.active() {
-		return err
-	}
-	answer, err := r.rollouts.AbortRollout(cmd.Context(), &ropewayv1.AbortRolloutRequest{Revision: v.Revision, Reason: "superseded"})
-	if err != nil {
-		return err
-	}
-	return say(cmd, "%s\n", rolloutViewOf(answer.Rollout).headline())
-}

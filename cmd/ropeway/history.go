@@ -32,11 +32,13 @@ func newHistoryCommand() *cobra.Command {
 	format := outputFlag(cmd, console.TableFormat, console.Wide, console.JSON, console.YAML)
 	cmd.RunE = func(cmd *cobra.Command, _ []string) error {
 		lines := []historyLine{}
+		var gone uint64
 		err := talk(cmd, func(r *remote) error {
 			answer, err := r.fabric.ListRevisions(cmd.Context(), &ropewayv1.ListRevisionsRequest{Limit: limit, Before: before})
 			if err != nil {
 				return err
 			}
+			gone = answer.Pruned
 			slices.Reverse(answer.Revisions)
 			list, err := r.withChanges(cmd.Context(), answer.Revisions)
 			slices.Reverse(list)
@@ -48,7 +50,11 @@ func newHistoryCommand() *cobra.Command {
 		if err != nil {
 			return err
 		}
-		return console.Show(cmd.OutOrStdout(), styleOf(cmd, cmd.OutOrStdout()), format.Format, lines, func() *console.Table { return historyTable(lines) })
+		err = console.Show(cmd.OutOrStdout(), styleOf(cmd, cmd.OutOrStdout()), format.Format, lines, func() *console.Table { return historyTable(lines) })
+		if err == nil && gone > 0 && uint32(len(lines)) < limit && format.Format != console.JSON && format.Format != console.YAML { //nolint:gosec // a page
+			return say(cmd, "Revisions up to %d were old, and are gone; ropeway audit list tells of them.\n", gone)
+		}
+		return err
 	}
 	return cmd
 }

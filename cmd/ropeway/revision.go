@@ -2,6 +2,7 @@ package main
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"slices"
 	"time"
@@ -69,10 +70,28 @@ func versionOf(x *ropewayv1.Revision) *version {
 // before returns the revision before one, which is nothing before the first. Numbers jump where a fabric was restored.
 func (r *remote) before(ctx context.Context, v *version, c *compile.Compiler) (*version, error) {
 	answer, err := r.fabric.ListRevisions(ctx, &ropewayv1.ListRevisionsRequest{Limit: 1, Before: v.number})
-	if err != nil || len(answer.Revisions) == 0 || v.number == 1 { // before 0 means the newest
+	if err != nil || v.number == 1 { // before 0 means the newest
 		return &version{}, err
 	}
+	if len(answer.Revisions) == 0 && answer.Pruned > 0 {
+		return nil, beforePruned(v.number, answer.Pruned)
+	}
+	if len(answer.Revisions) == 0 {
+		return &version{}, nil
+	}
 	return r.version(ctx, answer.Revisions[0].Number, c)
+}
+
+// codePruned is that of revisions that were old and are gone.
+const codePruned diag.Code = "RW7508"
+
+func beforePruned(number, gone uint64) error {
+	return problem(codePruned, fmt.Sprintf("revision %d", number), fmt.Sprintf("what it changed cannot be said: those up to revision %d were old, and are gone", gone), "ropeway show prints its file")
+}
+
+func isPruned(err error) bool {
+	var p diag.Problem
+	return errors.As(err, &p) && p.Code == codePruned
 }
 
 // since returns the revisions that followed one, the oldest first, each with what it changed: the last ones where there are too many, and whether there
@@ -102,7 +121,13 @@ func (r *remote) withChanges(ctx context.Context, list []*ropewayv1.Revision) ([
 			return nil, err
 		}
 		if last == nil {
-			if last, err = r.before(ctx, v, new(compile.Compiler)); err != nil {
+			last, err = r.before(ctx, v, new(compile.Compiler))
+			if isPruned(err) {
+				v.changes = []string{"nobody can say: the one before it is gone"}
+				out, last = append(out, v), v
+				continue
+			}
+			if err != nil {
 				return nil, err
 			}
 		}

@@ -21,18 +21,43 @@ func wasteful(st store.Status) bool {
 	return st.Full || waste >= wasteLeast && waste > st.Size/2
 }
 
-// keepHouse reclaims space of an embedded store until ctx ends. Somebody else's etcd is for its owner to keep.
+// usualKeep is which revisions stay for people to look back at, and to go back to.
+func usualKeep() store.Keep { return store.Keep{Least: 1000, Since: 90 * 24 * time.Hour, Batch: 100} }
+
+// pruneRounds is how seldom it is looked for revisions that may go: once in so many rounds.
+const pruneRounds = 30
+
+// keepHouse lets old revisions go, and reclaims space of an embedded store, until ctx ends. The space of somebody else's etcd is for its owner to keep.
 func (c *Controller) keepHouse(ctx context.Context) error {
-	for c.opts.Store.Embedded() {
+	for round := 0; ; round++ {
 		wait := houseEvery/2 + rand.N(houseEvery) //nolint:gosec // nobody gains by guessing it
 		select {
 		case <-ctx.Done():
 			return nil
 		case <-time.After(wait):
 		}
-		c.tidy(ctx)
+		if round%pruneRounds == 0 {
+			c.prune(ctx, usualKeep())
+		}
+		if c.opts.Store.Embedded() {
+			c.tidy(ctx)
+		}
 	}
-	return nil
+}
+
+// prune lets revisions go that need not be kept.
+func (c *Controller) prune(ctx context.Context, keep store.Keep) {
+	before, err := c.opts.Store.Pruned(ctx)
+	var now uint64
+	if err == nil {
+		now, err = c.opts.Store.Prune(ctx, keep)
+	}
+	switch {
+	case err != nil && ctx.Err() == nil:
+		c.log.Warn("old revisions stay", "error", err)
+	case now > before:
+		c.log.Info("old revisions are gone", "up to", now)
+	}
 }
 
 // tidy reclaims space where it is worth it. What a full store gave back it takes again, until it is as full as before.

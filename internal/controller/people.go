@@ -95,7 +95,11 @@ func (s fabricService) ListRevisions(ctx context.Context, req *ropewayv1.ListRev
 	if err != nil {
 		return nil, asked(err)
 	}
-	out := &ropewayv1.ListRevisionsResponse{}
+	gone, err := s.opts.Store.Pruned(ctx)
+	if err != nil {
+		return nil, asked(err)
+	}
+	out := &ropewayv1.ListRevisionsResponse{Pruned: gone}
 	for i := range list {
 		out.Revisions = append(out.Revisions, revision(&list[i]))
 	}
@@ -157,6 +161,11 @@ func fileName(name string) string {
 	return name
 }
 
+// pruned is what whoever asks for a revision reads that is gone.
+func pruned(err error) error {
+	return refusal("RW7508", "fabric", err.Error(), "the audit log tells of it still: ropeway audit list --revision NUMBER")
+}
+
 // asked gives an error the code of the wire that fits: what is wrong with a request is not the controller's failure.
 func asked(err error) error {
 	var p diag.Problem
@@ -166,6 +175,8 @@ func asked(err error) error {
 	switch {
 	case errors.Is(err, errToken):
 		code = connect.CodePermissionDenied
+	case errors.Is(err, store.ErrPruned):
+		code, err = connect.CodeFailedPrecondition, pruned(err)
 	case errors.Is(err, store.ErrNotFound):
 		code = connect.CodeNotFound
 	case errors.Is(err, store.ErrEnrolled), errors.Is(err, store.ErrExists):

@@ -24,5 +24,8 @@ func changing() []Entry {
 		{"RW7507", "The fabric has nothing of that name",
 			"The name is neither of a thing of that kind nor of what it belongs to.",
 			"The same command without a name lists what there is."},
+		{"RW7508", "The revision was old, and is gone",
+			"Controllers keep the last 1,000 revisions at least, and whatever was made within 90 days before the newest. Older ones go, with their files.",
+			"`ropeway audit list --revision NUMBER` tells who made it, and why. Its file is where you keep your files, or in a backup of that time."},
 	}
 }

@@ -14,6 +14,7 @@ import (
 var (
 	ErrMoved       = errors.New("the fabric has moved on: another revision is the newest")
 	ErrNotFound    = errors.New("there is none")
+	ErrPruned      = errors.New("it is gone: it was old, and many came after it")
 	ErrExists      = errors.New("there is one already")
 	ErrToken       = errors.New("the token does not serve") // unknown, used or expired: a stranger does not learn which
 	ErrEnrolled    = errors.New("the identity is a member already: revoke it and make another token, or make a token that replaces")
@@ -49,7 +50,7 @@ func (s *Store) explain(ctx context.Context, err error) error {
 
 // isOurs reports whether an error says something of what is stored rather than of how it was asked for.
 func isOurs(err error) bool {
-	for _, ours := range []error{ErrMoved, ErrNotFound, ErrExists, ErrToken, ErrEnrolled, ErrDamaged, ErrStep, ErrQuorum, ErrJoining, ErrForeign, ErrURL} {
+	for _, ours := range []error{ErrMoved, ErrNotFound, ErrPruned, ErrExists, ErrToken, ErrEnrolled, ErrDamaged, ErrStep, ErrQuorum, ErrJoining, ErrForeign, ErrURL} {
 		if errors.Is(err, ours) {
 			return true
 		}

@@ -44,6 +44,21 @@ func Compact(ctx context.Context, s *Store) error {
 // Pending counts the audit entries without a place.
 func Pending(t testing.TB, s *Store) int { return count(t, s, pendingAt) }
 
+// PendingOf returns the audit entries of an action that have no place yet.
+func PendingOf(t testing.TB, s *Store, what string) (out []string) {
+	t.Helper()
+	got, err := s.get(t.Context(), "list", pendingAt, clientv3.WithPrefix())
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, kv := range got.Kvs {
+		if strings.Contains(string(kv.Value), `"`+what+`"`) {
+			out = append(out, string(kv.Value))
+		}
+	}
+	return out
+}
+
 // EntriesLeft counts the audit entries that are still there.
 func EntriesLeft(t testing.TB, s *Store) int { return count(t, s, entriesAt) }
 

@@ -26,6 +26,7 @@ const (
 	seenAt        = root + "seen/"        // CONTROLLER/GATEWAY: what a controller sees of a gateway
 	pastKey       = root + "past"         // a number that every revision after it exceeds, in decimal
 	jumpsAt       = root + "jumps/"       // NUMBER: the number of the revision that this one follows, where that is not the one before
+	prunedKey     = root + "pruned"       // the number of the last revision that was removed for its age, in decimal
 	endsAt        = root + "ends/"        // IDENTITY: when its newest certificate ends, in RFC 3339
 )
 

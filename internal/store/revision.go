@@ -91,19 +91,22 @@ func (s *Store) newest(ctx context.Context) (uint64, error) {
 	return parseNumber(got.Kvs[0].Value)
 }
 
-// Revision returns a revision, or ErrNotFound.
+// Revision returns a revision, or ErrNotFound; ErrPruned for one that there was.
 func (s *Store) Revision(ctx context.Context, number uint64) (*Revision, error) {
 	doing := fmt.Sprintf("read revision %d", number)
 	var got *clientv3.TxnResponse
 	err := s.call(ctx, doing, func(ctx context.Context) (err error) {
 		chunks := clientv3.OpGet(chunksOf(number), clientv3.WithPrefix())
-		got, err = s.client.Txn(ctx).Then(clientv3.OpGet(revisionKey(number)), chunks).Commit()
+		got, err = s.client.Txn(ctx).Then(clientv3.OpGet(revisionKey(number)), chunks, clientv3.OpGet(prunedKey)).Commit()
 		return err
 	})
 	if err != nil {
 		return nil, err
 	}
 	found := got.Responses[0].GetResponseRange().Kvs
+	if gone, err := newestIn(got.Responses[2]); err == nil && number > 0 && number <= gone {
+		return nil, fmt.Errorf("%s: %w", doing, ErrPruned)
+	}
 	if len(found) == 0 { // chunks that are there wait for their revision
 		return nil, fmt.Errorf("%s: %w", doing, ErrNotFound)
 	}

@@ -660,8 +660,10 @@ func (x *ListRevisionsRequest) GetBefore() uint64 {
 }
 
 type ListRevisionsResponse struct {
-	state         protoimpl.MessageState `protogen:"open.v1"`
-	Revisions     []*Revision            `protobuf:"bytes,1,rep,name=revisions,proto3" json:"revisions,omitempty"`
+	state     protoimpl.MessageState `protogen:"open.v1"`
+	Revisions []*Revision            `protobuf:"bytes,1,rep,name=revisions,proto3" json:"revisions,omitempty"`
+	// The number of the last revision that was old and is gone; 0 for none.
+	Pruned        uint64 `protobuf:"varint,50,opt,name=pruned,proto3" json:"pruned,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -701,6 +703,13 @@ func (x *ListRevisionsResponse) GetRevisions() []*Revision {
 		return x.Revisions
 	}
 	return nil
+}
+
+func (x *ListRevisionsResponse) GetPruned() uint64 {
+	if x != nil {
+		return x.Pruned
+	}
+	return 0
 }
 
 type Revision struct {
@@ -1151,9 +1160,10 @@ const file_ropeway_v1_fabric_proto_rawDesc = "" +
 	"\x05until\x183 \x01(\x04R\x05until\"D\n" +
 	"\x14ListRevisionsRequest\x12\x14\n" +
 	"\x05limit\x18\x01 \x01(\rR\x05limit\x12\x16\n" +
-	"\x06before\x18\x02 \x01(\x04R\x06before\"K\n" +
+	"\x06before\x18\x02 \x01(\x04R\x06before\"c\n" +
 	"\x15ListRevisionsResponse\x122\n" +
-	"\trevisions\x18\x01 \x03(\v2\x14.ropeway.v1.RevisionR\trevisions\"\xae\x01\n" +
+	"\trevisions\x18\x01 \x03(\v2\x14.ropeway.v1.RevisionR\trevisions\x12\x16\n" +
+	"\x06pruned\x182 \x01(\x04R\x06pruned\"\xae\x01\n" +
 	"\bRevision\x12\x16\n" +
 	"\x06number\x18\x01 \x01(\x04R\x06number\x12*\n" +
 	"\x02at\x18\x02 \x01(\v2\x1a.google.protobuf.TimestampR\x02at\x12\x16\n" +

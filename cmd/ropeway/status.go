@@ -62,7 +62,7 @@ const recently = time.Hour
 
 // statusOf collects what is known, and has it judged.
 func statusOf(ctx context.Context, v *viewer, now time.Time) (*fabricStatus, error) {
-	facts := diagnose.Facts{Fabric: v.remote.member.Fabric, Revision: v.answer.Revision}
+	facts := diagnose.Facts{Fabric: v.remote.member.Fabric, Revision: v.answer.Revision, Unsigned: v.answer.Unsigned, KeysToSign: v.answer.KeysToSign}
 	st := &fabricStatus{Fabric: facts.Fabric, Revision: facts.Revision, Gateways: map[diagnose.State]int{}}
 	for _, g := range v.answer.Gateways {
 		f := gatewayFacts(g, now)

@@ -251,21 +251,28 @@ func (d *desk) withKeys(ctx context.Context, in *intent.Fabric, lock *state.Lock
 	if lock == nil {
 		lock = &state.Lock{Fabric: in.Name}
 	}
-	mine := map[string]bool{}
+	all := brought(members)
 	for _, g := range in.Gateways() {
-		mine[g.Name] = true
+		if k, ok := all[g.Name]; ok && lock.Gateways[g.Name].PublicKey != k { // mostly it is known, and nothing is copied
+			lock = lock.With(g.Name, k)
+		}
 	}
+	return lock, nil
+}
+
+// brought returns the keys that gateways brought: zero for one that was put out since.
+func brought(members []store.Member) map[string]key.Public {
+	out := map[string]key.Public{}
 	for _, m := range members {
-		name := strings.TrimPrefix(m.Identity, gatewayPrefix)
 		k, err := key.ParsePublic(m.PublicKeys[deviceName])
 		if m.Revoked {
 			k = key.Public{}
 		}
-		if err == nil && mine[name] && lock.Gateways[name].PublicKey != k { // mostly it is known, and nothing is copied
-			lock = lock.With(name, k)
+		if err == nil {
+			out[strings.TrimPrefix(m.Identity, gatewayPrefix)] = k
 		}
 	}
-	return lock, nil
+	return out
 }
 
 // gatewayPrefix is what the identities of gateways begin with.
@@ -366,8 +373,7 @@ func (d *desk) same(ctx context.Context, p *proposal.Proposal, now *present, nex
 	if !d.outside() {
 		return true, nil
 	}
-	number, err := d.store.NextNumber(ctx, now.newest.number) // where numbers have jumped, gateways follow none of what was signed before
-	return number == now.newest.number+1 && now.newest.seal.Until == 0 && d.checkSeal(now.newest) == nil, err
+	return d.settled(ctx, now.newest)
 }
 
 // keyAttempts bounds how often the key of a gateway is tried to be made known while others change the fabric.

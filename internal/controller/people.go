@@ -132,6 +132,9 @@ func (s fabricService) ListGateways(ctx context.Context, req *ropewayv1.ListGate
 	if now.plan == nil {
 		return out, nil
 	}
+	if out.Unsigned, out.KeysToSign, err = s.desk.waiting(ctx, now, members); err != nil {
+		return nil, asked(err)
+	}
 	places := callerOf(ctx).places
 	for _, g := range now.plan.Gateways {
 		if len(places) > 0 && !slices.Contains(places, g.Place) {

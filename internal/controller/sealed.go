@@ -130,6 +130,30 @@ func (d *desk) toSign(ctx context.Context, now *present, next *fabric) (*ropeway
 	return &ropewayv1.ToSign{File: next.file, Lock: lock, Number: number}, err
 }
 
+// waiting says what waits for somebody who signs: the newest revision as a whole, or the keys of gateways.
+func (d *desk) waiting(ctx context.Context, f *fabric, members []store.Member) (whole bool, keys []string, err error) {
+	if !d.outside() {
+		return false, nil, nil
+	}
+	settled, err := d.settled(ctx, f)
+	if err != nil {
+		return false, nil, err
+	}
+	all := brought(members)
+	for _, g := range f.plan.Gateways {
+		if k, ok := all[g.Name]; ok && k != f.lock.Gateways[g.Name].PublicKey {
+			keys = append(keys, g.Name)
+		}
+	}
+	return !settled, keys, nil
+}
+
+// settled reports whether the newest revision is signed as it is compiled here, for good, and gateways may follow it.
+func (d *desk) settled(ctx context.Context, f *fabric) (bool, error) {
+	next, err := d.store.NextNumber(ctx, f.number) // where numbers have jumped, gateways follow none of what was signed before
+	return next == f.number+1 && f.seal.Until == 0 && d.checkSeal(f) == nil, err
+}
+
 // planKeyOf returns the key that seals are held against; nil where the authority signs by itself.
 func planKeyOf(o *Options) ed25519.PublicKey {
 	if o.Authority == nil || o.Authority.Signer() != nil {

@@ -5,6 +5,7 @@ import (
 	"context"
 	"crypto/ed25519"
 	"errors"
+	"slices"
 	"strings"
 	"testing"
 	"time"
@@ -12,6 +13,7 @@ import (
 	"connectrpc.com/connect"
 
 	ropewayv1 "ropeway/api/ropeway/v1"
+	"ropeway/api/ropeway/v1/ropewayv1connect"
 	"ropeway/internal/authority"
 	"ropeway/internal/grant"
 	"ropeway/internal/key"
@@ -42,13 +44,13 @@ func owned(t *testing.T) *owner {
 func (o *owner) public() ed25519.PublicKey { return o.key.Public().(ed25519.PublicKey) }
 
 // examine looks at a change as the controller tells of it.
-func (o *owner) examine(ctx context.Context, as *somebody, req *ropewayv1.PreviewRequest) (*seal.Case, uint64) {
+func (o *owner) examine(ctx context.Context, as ropewayv1connect.FabricServiceClient, req *ropewayv1.PreviewRequest) (*seal.Case, uint64) {
 	o.h.t.Helper()
-	seen, err := as.fabric().Preview(ctx, req)
+	seen, err := as.Preview(ctx, req)
 	must(o.h.t, err)
 	base := seal.Revision{Number: seen.Base}
 	if seen.Base > 0 {
-		was, err := as.fabric().GetRevision(ctx, &ropewayv1.GetRevisionRequest{Number: seen.Base})
+		was, err := as.GetRevision(ctx, &ropewayv1.GetRevisionRequest{Number: seen.Base})
 		must(o.h.t, err)
 		base = seal.Revision{Number: seen.Base, File: was.File, Lock: was.Lock, Signature: was.Signature, Until: was.Until}
 	}
@@ -58,7 +60,7 @@ func (o *owner) examine(ctx context.Context, as *somebody, req *ropewayv1.Previe
 }
 
 // apply signs a change and has it applied. A zero until signs no way back.
-func (o *owner) apply(as *somebody, req *ropewayv1.PreviewRequest, until time.Time) (*ropewayv1.ApplyResponse, error) {
+func (o *owner) apply(as ropewayv1connect.FabricServiceClient, req *ropewayv1.PreviewRequest, until time.Time) (*ropewayv1.ApplyResponse, error) {
 	o.h.t.Helper()
 	ctx := o.h.t.Context()
 	c, base := o.examine(ctx, as, req)
@@ -71,7 +73,7 @@ func (o *owner) apply(as *somebody, req *ropewayv1.PreviewRequest, until time.Ti
 		s.Back, err = c.SignBack(o.key, s.BackUntil)
 		must(o.h.t, err)
 	}
-	return as.fabric().Apply(ctx, &ropewayv1.ApplyRequest{File: req.File, Renew: req.Renew, Rollback: req.Rollback, Base: base, Seal: s, AtOnce: until.IsZero()})
+	return as.Apply(ctx, &ropewayv1.ApplyRequest{File: req.File, Renew: req.Renew, Rollback: req.Rollback, Base: base, Seal: s, AtOnce: until.IsZero()})
 }
 
 // member makes a gateway a member that brought a key.
@@ -121,12 +123,12 @@ func refusedFor(err error, code string) bool {
 // TestSignedOutside: what gateways get was signed by whoever keeps the key; what they bring waits for him, and so does that one was put out.
 func TestSignedOutside(t *testing.T) {
 	o := owned(t)
-	ada := o.h.somebody("admin/ada")
+	ada := o.h.somebody("admin/ada").fabric()
 	ctx := t.Context()
 	if o.h.opts.Authority.Signer() != nil {
 		t.Fatal("the controller has a key that signs plans")
 	}
-	_, err := ada.fabric().Apply(ctx, &ropewayv1.ApplyRequest{File: file(open)})
+	_, err := ada.Apply(ctx, &ropewayv1.ApplyRequest{File: file(open)})
 	if !refusedFor(err, "RW7801") {
 		t.Errorf("applied without a signature: %v", err)
 	}
@@ -142,6 +144,9 @@ func TestSignedOutside(t *testing.T) {
 	brought := o.member("gw1")
 	if n, err := o.h.opts.Store.NewestNumber(ctx); err != nil || n != 1 {
 		t.Errorf("a key made revision %d, which nobody signed (%v)", n, err)
+	}
+	if list, err := ada.ListGateways(ctx, &ropewayv1.ListGatewaysRequest{}); err != nil || list.Unsigned || !slices.Equal(list.KeysToSign, []string{"gw1"}) {
+		t.Errorf("what waits for somebody who signs: %v, %v", list, err)
 	}
 	c, _ := o.examine(ctx, ada, &ropewayv1.PreviewRequest{Renew: true})
 	if len(c.Keys) != 1 || c.Keys[0] != (seal.Key{Gateway: "gw1", Is: brought}) || !c.Known {
@@ -169,7 +174,7 @@ func TestSignedOutside(t *testing.T) {
 // TestSignedForSomethingElse: a signature over another file, another number, or of another key changes nothing.
 func TestSignedForSomethingElse(t *testing.T) {
 	o := owned(t)
-	ada, ctx := o.h.somebody("admin/ada"), t.Context()
+	ada, ctx := o.h.somebody("admin/ada").fabric(), t.Context()
 	c, _ := o.examine(ctx, ada, &ropewayv1.PreviewRequest{File: file(open)})
 	good, err := c.Sign(o.key)
 	must(t, err)
@@ -183,12 +188,12 @@ func TestSignedForSomethingElse(t *testing.T) {
 		"nothing":      {File: file(open), Seal: &ropewayv1.Seal{}},
 		"half of it":   {File: file(open), Seal: &ropewayv1.Seal{Signature: good[:32]}},
 	} {
-		if _, err := ada.fabric().Apply(ctx, req); !refusedFor(err, "RW7803") {
+		if _, err := ada.Apply(ctx, req); !refusedFor(err, "RW7803") {
 			t.Errorf("%s: %v", name, err)
 		}
 	}
 	must(t, o.h.opts.Store.Surpass(ctx, 1000))
-	if _, err := ada.fabric().Apply(ctx, &ropewayv1.ApplyRequest{File: file(open), Seal: &ropewayv1.Seal{Signature: good}}); !refusedFor(err, "RW7803") {
+	if _, err := ada.Apply(ctx, &ropewayv1.ApplyRequest{File: file(open), Seal: &ropewayv1.Seal{Signature: good}}); !refusedFor(err, "RW7803") {
 		t.Errorf("numbers have jumped: %v", err)
 	}
 	if n, err := o.h.opts.Store.NewestNumber(ctx); err != nil || n != 0 {
@@ -201,8 +206,8 @@ func TestSignedForSomethingElse(t *testing.T) {
 	if done, err := o.apply(ada, &ropewayv1.PreviewRequest{Renew: true}, time.Time{}); err != nil || done.Revision != 2001 {
 		t.Errorf("signed again, past another jump: %v, %v", done, err)
 	}
-	bound := o.h.somebody("operator/bob", "east")
-	seen, err := bound.fabric().Preview(ctx, &ropewayv1.PreviewRequest{File: file(open)})
+	bound := o.h.somebody("operator/bob", "east").fabric()
+	seen, err := bound.Preview(ctx, &ropewayv1.PreviewRequest{File: file(open)})
 	if err != nil || seen.ToSign != nil {
 		t.Errorf("who is bound to a place is shown all to sign: %v, %v", seen.GetToSign(), err)
 	}
@@ -211,7 +216,7 @@ func TestSignedForSomethingElse(t *testing.T) {
 // TestTakenOver: whoever has the controller and its store, and not the key, gets no gateway to follow anything new.
 func TestTakenOver(t *testing.T) {
 	o := owned(t)
-	ada, ctx := o.h.somebody("admin/ada"), t.Context()
+	ada, ctx := o.h.somebody("admin/ada").fabric(), t.Context()
 	o.member("gw1")
 	if _, err := o.apply(ada, &ropewayv1.PreviewRequest{File: file(closed)}, time.Time{}); err != nil {
 		t.Fatal(err)
@@ -283,7 +288,7 @@ func TestTheWayBack(t *testing.T) {
 	} {
 		t.Run(name, func(t *testing.T) {
 			o := owned(t)
-			ada, ctx := o.h.somebody("admin/ada"), t.Context()
+			ada, ctx := o.h.somebody("admin/ada").fabric(), t.Context()
 			o.member("gw1")
 			o.member("gw2")
 			if _, err := o.apply(ada, &ropewayv1.PreviewRequest{File: file(open)}, time.Time{}); err != nil {
@@ -314,6 +319,9 @@ func TestTheWayBack(t *testing.T) {
 				t.Error("it did not go back")
 			}
 			// What came back by itself lapses, so it is to be signed for good.
+			if list, err := ada.ListGateways(ctx, &ropewayv1.ListGatewaysRequest{}); err != nil || !list.Unsigned {
+				t.Errorf("nobody is told: %v, %v", list, err)
+			}
 			if done, err := o.apply(ada, &ropewayv1.PreviewRequest{Renew: true}, time.Time{}); err != nil || done.Revision != 4 {
 				t.Errorf("signed for good: %v, %v", done, err)
 			}

@@ -22,6 +22,7 @@ func Diagnose(f Facts) *Verdict {
 	case !d.everybody():
 		d.places()
 	}
+	d.signatures()
 	d.tunnels()
 	d.single()
 	d.sort()
@@ -57,6 +58,21 @@ func (d *doctor) store() {
 	}
 	d.note(Cause{Weight: Fault, Subject: "store", What: fmt.Sprintf("it takes %d %% of its quota; a full one refuses every change", s.Size*100/s.Quota),
 		Next: "raise the quota, or have space reclaimed"})
+}
+
+// signatures finds what waits for somebody who signs. A gateway whose key waits is heard by nobody else, whatever it says of itself.
+func (d *doctor) signatures() {
+	if d.facts.Unsigned {
+		d.note(Cause{Weight: Fault, Subject: fmt.Sprintf("revision %d", d.facts.Revision), What: "nobody has signed it as the controllers compile it, for good; gateways keep what they have",
+			Next: "ropeway sign"})
+	}
+	if keys := d.facts.KeysToSign; len(keys) > 0 {
+		subject, what := "gateway "+keys[0], "its key waits for somebody who signs the fabric with it, or without it where it was put out"
+		if len(keys) > 1 {
+			subject, what = count(len(keys), "gateway"), "their keys wait for somebody who signs the fabric with them, or without those that were put out: "+some(keys)
+		}
+		d.note(Cause{Weight: Waiting, Subject: subject, What: what, Next: "ropeway sign"})
+	}
 }
 
 // everybody finds out whether all who could be here are away. One cause is likelier than many.

@@ -26,6 +26,10 @@ type Facts struct {
 	Links       []Link       // of the plan
 	Controllers []Controller // as far as somebody asked
 	Store       Store
+
+	// Where plans are signed outside the controllers.
+	Unsigned   bool     // the newest revision waits for somebody who signs
+	KeysToSign []string // gateways whose keys do
 }
 
 // A Gateway is one of the plan.

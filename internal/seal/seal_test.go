@@ -31,7 +31,9 @@ spec:
 `, ports)
 }
 
-func keyOfSeed(seed byte) key.Public { return key.PublicFromBytes([key.Size]byte(bytes.Repeat([]byte{seed}, key.Size))) }
+func keyOfSeed(seed byte) key.Public {
+	return key.PublicFromBytes([key.Size]byte(bytes.Repeat([]byte{seed}, key.Size)))
+}
 
 // revision is one as a controller makes it, with keys of gateways; not signed yet.
 func revision(t *testing.T, number uint64, text []byte, keys map[string]key.Public) Revision {

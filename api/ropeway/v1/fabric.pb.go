@@ -851,7 +851,12 @@ type ListGatewaysResponse struct {
 	// Nothing changed since the state that was asked with, and nothing else is said.
 	Unchanged bool `protobuf:"varint,11,opt,name=unchanged,proto3" json:"unchanged,omitempty"`
 	// The number of the newest revision.
-	Revision      uint64 `protobuf:"varint,12,opt,name=revision,proto3" json:"revision,omitempty"`
+	Revision uint64 `protobuf:"varint,12,opt,name=revision,proto3" json:"revision,omitempty"`
+	// Where plans are signed outside the controllers: the newest revision is not signed as this one compiles it, or lapses, or is numbered below what gateways
+	// may hold since a restore. They keep what they have until somebody signs.
+	Unsigned bool `protobuf:"varint,50,opt,name=unsigned,proto3" json:"unsigned,omitempty"`
+	// Gateways whose key waits for somebody who signs: brought since, or to be left out.
+	KeysToSign    []string `protobuf:"bytes,51,rep,name=keys_to_sign,json=keysToSign,proto3" json:"keys_to_sign,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -912,6 +917,20 @@ func (x *ListGatewaysResponse) GetRevision() uint64 {
 		return x.Revision
 	}
 	return 0
+}
+
+func (x *ListGatewaysResponse) GetUnsigned() bool {
+	if x != nil {
+		return x.Unsigned
+	}
+	return false
+}
+
+func (x *ListGatewaysResponse) GetKeysToSign() []string {
+	if x != nil {
+		return x.KeysToSign
+	}
+	return nil
 }
 
 type Gateway struct {
@@ -1173,13 +1192,16 @@ const file_ropeway_v1_fabric_proto_rawDesc = "" +
 	"\boverride\x18\x06 \x03(\tR\boverride\"+\n" +
 	"\x13ListGatewaysRequest\x12\x14\n" +
 	"\x05since\x18\n" +
-	" \x01(\tR\x05since\"\x97\x01\n" +
+	" \x01(\tR\x05since\"\xd5\x01\n" +
 	"\x14ListGatewaysResponse\x12/\n" +
 	"\bgateways\x18\x01 \x03(\v2\x13.ropeway.v1.GatewayR\bgateways\x12\x14\n" +
 	"\x05state\x18\n" +
 	" \x01(\tR\x05state\x12\x1c\n" +
 	"\tunchanged\x18\v \x01(\bR\tunchanged\x12\x1a\n" +
-	"\brevision\x18\f \x01(\x04R\brevision\"\xd8\x01\n" +
+	"\brevision\x18\f \x01(\x04R\brevision\x12\x1a\n" +
+	"\bunsigned\x182 \x01(\bR\bunsigned\x12 \n" +
+	"\fkeys_to_sign\x183 \x03(\tR\n" +
+	"keysToSign\"\xd8\x01\n" +
 	"\aGateway\x12\x12\n" +
 	"\x04name\x18\x01 \x01(\tR\x04name\x12\x14\n" +
 	"\x05place\x18\x02 \x01(\tR\x05place\x12\x1a\n" +

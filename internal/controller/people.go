@@ -147,6 +147,9 @@ func (s fabricService) ListGateways(ctx context.Context, req *ropewayv1.ListGate
 		line.Reported = s.lastReport(g.Name)
 		if there, ok := s.elsewhere.get(g.Name); ok && !line.Connected {
 			line.Connected, line.Reported = true, reportedState(there)
+			if there.WantedEpoch > 0 {
+				line.Epoch = there.WantedEpoch
+			}
 		}
 		if said, _ := s.heard(g.Name); said != nil {
 			line.Hindrance = s.hindrance(g.Name, said)

@@ -26,7 +26,7 @@ const (
 
 // Report implements ropewayv1connect.GatewayServiceHandler.
 func (s gatewayService) Report(ctx context.Context, req *ropewayv1.ReportRequest) (*ropewayv1.ReportResponse, error) {
-	req.Message = bounded(req.Message)
+	req.Message, req.WantedEpoch = bounded(req.Message), 0
 	req.Drift = req.Drift[:min(len(req.Drift), mostDrift)]
 	for _, d := range req.Drift {
 		d.Step, d.What = bounded(d.Step), bounded(d.What)

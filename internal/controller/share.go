@@ -90,7 +90,11 @@ func (c *Controller) seen() []store.Seen {
 		if !c.outbox.connected(name) {
 			continue
 		}
-		text, err := proto.MarshalOptions{Deterministic: true}.Marshal(shared(r.ReportRequest))
+		said := shared(r.ReportRequest)
+		if p := c.outbox.look(name); p != nil {
+			said.WantedEpoch = p.epoch
+		}
+		text, err := proto.MarshalOptions{Deterministic: true}.Marshal(said)
 		if err == nil {
 			out = append(out, store.Seen{Gateway: name, At: r.at.Truncate(shareFresh), Report: text})
 		}

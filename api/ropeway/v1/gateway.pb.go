@@ -344,7 +344,10 @@ type ReportRequest struct {
 	// The epoch of a plan that was granted and that the gateway cannot read, so that it goes on with the one it has; 0 for none.
 	UnreadEpoch uint64 `protobuf:"varint,51,opt,name=unread_epoch,json=unreadEpoch,proto3" json:"unread_epoch,omitempty"`
 	// Gateways that have answered through their tunnels under the plan in force, and do not answer now. The first of them.
-	Silent        []string `protobuf:"bytes,52,rep,name=silent,proto3" json:"silent,omitempty"`
+	Silent []string `protobuf:"bytes,52,rep,name=silent,proto3" json:"silent,omitempty"`
+	// Not the gateway's to say: where a controller tells others what a gateway reported, the epoch that it has for it. They may have seen other revisions on
+	// the way to the same plan, and know it by a later one.
+	WantedEpoch   uint64 `protobuf:"varint,53,opt,name=wanted_epoch,json=wantedEpoch,proto3" json:"wanted_epoch,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -461,6 +464,13 @@ func (x *ReportRequest) GetSilent() []string {
 		return x.Silent
 	}
 	return nil
+}
+
+func (x *ReportRequest) GetWantedEpoch() uint64 {
+	if x != nil {
+		return x.WantedEpoch
+	}
+	return 0
 }
 
 // Something that nobody asked for: found on a machine that was as its plan says, and undone, or standing.
@@ -615,7 +625,7 @@ const file_ropeway_v1_gateway_proto_rawDesc = "" +
 	"\agateway\x18\x02 \x01(\tR\agateway\x12\x14\n" +
 	"\x05epoch\x18\x03 \x01(\x04R\x05epoch\x12\x12\n" +
 	"\x04plan\x18\x04 \x01(\fR\x04plan\x12\x14\n" +
-	"\x05until\x18\x05 \x01(\x04R\x05until\"\xac\x03\n" +
+	"\x05until\x18\x05 \x01(\x04R\x05until\"\xcf\x03\n" +
 	"\rReportRequest\x12\x1d\n" +
 	"\n" +
 	"kept_epoch\x18\x01 \x01(\x04R\tkeptEpoch\x12#\n" +
@@ -631,7 +641,8 @@ const file_ropeway_v1_gateway_proto_rawDesc = "" +
 	"\vplan_format\x182 \x01(\rR\n" +
 	"planFormat\x12!\n" +
 	"\funread_epoch\x183 \x01(\x04R\vunreadEpoch\x12\x16\n" +
-	"\x06silent\x184 \x03(\tR\x06silentB\x0f\n" +
+	"\x06silent\x184 \x03(\tR\x06silent\x12!\n" +
+	"\fwanted_epoch\x185 \x01(\x04R\vwantedEpochB\x0f\n" +
 	"\r_probed_epoch\"\xbf\x01\n" +
 	"\x05Drift\x12\x12\n" +
 	"\x04step\x18\x01 \x01(\tR\x04step\x12\x12\n" +

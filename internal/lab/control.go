@@ -2,7 +2,11 @@ package lab
 
 import (
 	"context"
+	"errors"
+	"fmt"
+	"io/fs"
 	"net/netip"
+	"os"
 	"path/filepath"
 	"slices"
 	"time"
@@ -116,7 +120,8 @@ func (l *Lab) setClock(ctx context.Context, s world.Seat, offset time.Duration) 
 	return l.onMachine(s.Space, func(pid int) error { return skew.Set(ctx, pid, offset) })
 }
 
-// onMachine does something with the processes that live on a machine.
+// onMachine does something with the processes that live on a machine. One that ends meanwhile needs nothing any more: a controller that has no room on its
+// disk does so by itself.
 func (l *Lab) onMachine(space string, do func(pid int) error) error {
 	ids, err := identities([]string{spaceName(l.Name, space)})
 	if err != nil {
@@ -127,11 +132,17 @@ func (l *Lab) onMachine(space string, do func(pid int) error) error {
 		return err
 	}
 	for pid := range living {
-		if err := do(pid); err != nil {
+		if err := do(pid); err != nil && !ended(pid) {
 			return err
 		}
 	}
 	return nil
+}
+
+// ended reports whether a process has ended, though nobody may have asked yet how: then it has no program any more.
+func ended(pid int) bool {
+	_, err := os.Readlink(fmt.Sprintf("/proc/%d/exe", pid))
+	return errors.Is(err, fs.ErrNotExist)
 }
 
 // seated fills in what there is to say of a machine that has a seat.

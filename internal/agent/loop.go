@@ -29,10 +29,10 @@ func (a *Agent) loop(ctx context.Context, events *events) {
 	var idle time.Duration // what a pass takes that finds nothing to do
 	for {
 		begun := time.Now()
-		changed := a.pass(context.WithoutCancel(ctx))
+		calm := a.pass(context.WithoutCancel(ctx))
 		notify("READY=1\nWATCHDOG=1")
 		took := time.Since(begun)
-		if !changed {
+		if calm {
 			idle = took
 		}
 		rest := min(took, restMost) // a storm of events does not take all of a processor
@@ -86,8 +86,9 @@ func (e *events) quiet(ctx context.Context) (planned, ok bool) {
 	}
 }
 
-// pass reads the plan if it changed and makes the machine so. It reports whether it changed anything.
-func (a *Agent) pass(ctx context.Context) bool {
+// pass reads the plan if it changed and makes the machine so. It reports whether there was nothing to do, and nothing wrong: how long a pass took that failed,
+// waiting for something that did not come, says nothing of how long to wait for the next.
+func (a *Agent) pass(ctx context.Context) (calm bool) {
 	ctx, cancel := context.WithTimeout(ctx, applyMost)
 	defer cancel()
 	want, isNew, refused := a.source.poll()
@@ -98,7 +99,7 @@ func (a *Agent) pass(ctx context.Context) bool {
 	a.update(func(r *record) { r.wanted = want })
 	if want == nil {
 		a.update(func(r *record) { r.lastPass = time.Now() })
-		return false
+		return true
 	}
 	if isNew {
 		a.log.Info("a new plan is in force", "gateway", want.Gateway.Name, "revision", want.Revision)
@@ -108,7 +109,7 @@ func (a *Agent) pass(ctx context.Context) bool {
 	out := a.machine.apply(ctx, &want.Gateway, settled && !failed)
 	a.logChanges(out, settled)
 	a.update(func(r *record) { r.note(want, out, settled, begun) })
-	return isNew || len(out.changes) > 0
+	return !isNew && len(out.changes) == 0 && len(out.errs) == 0
 }
 
 // refreshEvery is how often sessions that stopped working are given their endpoint again: a DNS name may point elsewhere by now.

@@ -16,6 +16,9 @@ import (
 func up(t *testing.T, file, name string, more ...string) {
 	t.Helper()
 	t.Cleanup(func() {
+		if t.Failed() {
+			showAgents(t, name)
+		}
 		if _, err := os.Stat("/run/ropeway-lab/" + name); err == nil {
 			must(t, 0, "lab", "down", "--name", name)
 		}
@@ -26,6 +29,16 @@ func up(t *testing.T, file, name string, more ...string) {
 	r := must(t, 0, append([]string{"lab", "up", file, "--name", name}, more...)...)
 	if strings.Contains(r.errors, "RW5012") {
 		t.Errorf("links have not come up:\n%s", r.errors)
+	}
+}
+
+// showAgents prints what the agents of a lab said last.
+func showAgents(t *testing.T, name string) {
+	t.Helper()
+	logs, _ := filepath.Glob("/run/ropeway-lab/" + name + "/gateways/*/agent.log")
+	for _, log := range logs {
+		text, err := os.ReadFile(log)
+		t.Logf("%s: %v\n%s", log, err, text[max(0, len(text)-4000):])
 	}
 }
 

@@ -51,22 +51,31 @@ var (
 
 // Sign encodes and signs a grant: the same grant and key give the same bytes. It refuses what Open would.
 func Sign(signer crypto.Signer, g *ropewayv1.Grant) (*ropewayv1.SignedGrant, error) {
-	public, ok := signer.Public().(ed25519.PublicKey)
-	if !ok {
-		return nil, fmt.Errorf("sign a grant: the authority's key is a %T, and must be Ed25519", signer.Public())
-	}
 	data := encode(g)
 	if err := check(g, len(data)); err != nil {
 		return nil, fmt.Errorf("sign a grant: %w", err)
 	}
-	signature, err := signer.Sign(nil, message(data), crypto.Hash(0)) // Ed25519 takes the message itself, and needs no random bytes
+	signature, err := sign(signer, message(data))
 	if err != nil {
 		return nil, fmt.Errorf("sign a grant for gateway %s: %w", g.GetGateway(), err)
 	}
-	if !valid(public, message(data), signature) { // a signer far away may hold another key by now
-		return nil, fmt.Errorf("sign a grant for gateway %s: the signer's answer is no signature of its public key", g.GetGateway())
-	}
 	return &ropewayv1.SignedGrant{Grant: data, Signature: signature}, nil
+}
+
+// sign returns the signature over a message. That a signer answers with another key's is an error: one far away may hold another by now.
+func sign(signer crypto.Signer, message []byte) ([]byte, error) {
+	public, ok := signer.Public().(ed25519.PublicKey)
+	if !ok {
+		return nil, fmt.Errorf("the authority's key is a %T, and must be Ed25519", signer.Public())
+	}
+	signature, err := signer.Sign(nil, message, crypto.Hash(0)) // Ed25519 takes the message itself, and needs no random bytes
+	if err != nil {
+		return nil, err
+	}
+	if !valid(public, message, signature) {
+		return nil, errors.New("the signer's answer is no signature of its public key")
+	}
+	return signature, nil
 }
 
 // A Verifier is what a gateway knows when a grant comes in. The zero value takes none.

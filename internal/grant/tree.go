@@ -22,6 +22,7 @@ type Tree struct {
 	fabric       string
 	epoch, until uint64
 	hashes       []tlog.Hash // as package tlog numbers them
+	root         tlog.Hash
 	leaves       map[string]int64
 }
 
@@ -50,6 +51,10 @@ func NewTree(p *plan.Fabric, epoch, until uint64) (*Tree, error) {
 			return nil, fmt.Errorf("make the tree of grants: %w", err)
 		}
 		t.hashes = append(t.hashes, more...)
+	}
+	var err error
+	if t.root, err = tlog.TreeHash(int64(len(hashes)), t); err != nil {
+		return nil, fmt.Errorf("hash the tree of grants: %w", err)
 	}
 	return t, nil
 }
@@ -82,39 +87,20 @@ func (t *Tree) leaf(g *plan.Gateway) (data []byte, hash tlog.Hash, err error) {
 
 func (t *Tree) size() uint64 { return uint64(len(t.leaves)) }
 
-func (t *Tree) root() (tlog.Hash, error) {
-	h, err := tlog.TreeHash(int64(t.size()), t)
-	if err != nil {
-		return h, fmt.Errorf("hash the tree of grants: %w", err)
-	}
-	return h, nil
-}
+func (t *Tree) message() []byte { return treeMessage(t.size(), t.root) }
 
-// Sign returns the signature over all grants of the tree. That a signer far away answers with another key's is an error.
+// Sign returns the signature over all grants of the tree.
 func (t *Tree) Sign(signer crypto.Signer) ([]byte, error) {
-	public, ok := signer.Public().(ed25519.PublicKey)
-	if !ok {
-		return nil, fmt.Errorf("sign grants: the authority's key is a %T, and must be Ed25519", signer.Public())
-	}
-	root, err := t.root()
-	if err != nil {
-		return nil, err
-	}
-	message := treeMessage(t.size(), root)
-	signature, err := signer.Sign(nil, message, crypto.Hash(0))
+	signature, err := sign(signer, t.message())
 	if err != nil {
 		return nil, fmt.Errorf("sign the grants of epoch %d: %w", t.epoch, err)
-	}
-	if !valid(public, message, signature) {
-		return nil, fmt.Errorf("sign the grants of epoch %d: the signer's answer is no signature of its public key", t.epoch)
 	}
 	return signature, nil
 }
 
 // Signed reports whether a signature is the authority's over all grants of the tree.
 func (t *Tree) Signed(public ed25519.PublicKey, signature []byte) bool {
-	root, err := t.root()
-	return err == nil && valid(public, treeMessage(t.size(), root), signature)
+	return valid(public, t.message(), signature)
 }
 
 // Wrap returns the grant of a gateway with the signature over the tree and the way from the one to the other.
@@ -127,15 +113,11 @@ func (t *Tree) Wrap(g *plan.Gateway, signature []byte) (*ropewayv1.SignedGrant, 
 	if !there || t.hashes[tlog.StoredHashIndex(0, index)] != hash {
 		return nil, fmt.Errorf("gateway %s: its plan is none of those that were signed", g.Name)
 	}
-	root, err := t.root()
-	if err != nil {
-		return nil, err
-	}
 	proof, err := tlog.ProveRecord(int64(t.size()), index, t)
 	if err != nil {
 		return nil, fmt.Errorf("gateway %s: find the way through the tree of grants: %w", g.Name, err)
 	}
-	s := &ropewayv1.SignedGrant{Grant: data, Signature: signature, Size: t.size(), Root: root[:], Index: uint64(index)}
+	s := &ropewayv1.SignedGrant{Grant: data, Signature: signature, Size: t.size(), Root: t.root[:], Index: uint64(index)}
 	for _, h := range proof {
 		s.Path = append(s.Path, h[:]...)
 	}

@@ -69,7 +69,7 @@ func newAttempt(base uint64, next follower, r Revision) (*attempt, error) {
 	a.chunks = chunks
 	a.record, err = encode(&revisionRecord{
 		Version: version, Mark: a.mark, Number: a.number, At: r.At.UTC(),
-		Author: r.Author, Kind: r.Kind, Reason: r.Reason, Override: r.Override, Past: next.past, Files: files, Seal: r.Seal.record(),
+		Author: r.Author, Kind: r.Kind, Reason: r.Reason, Override: r.Override, Past: next.past, Files: files, Seal: r.Seal,
 	})
 	return a, err
 }

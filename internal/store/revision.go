@@ -40,7 +40,7 @@ type revisionRecord struct {
 	Past     uint64    `json:"past,omitempty"`
 	Files    packing   `json:"files"`
 
-	Seal *sealRecord `json:"seal,omitempty"`
+	Seal Seal `json:"seal,omitzero"`
 }
 
 func (r *revisionRecord) check() error {
@@ -56,7 +56,7 @@ func (r *revisionRecord) check() error {
 }
 
 func (r *revisionRecord) revision() Revision {
-	return Revision{Number: r.Number, At: r.At.UTC(), Author: r.Author, Kind: r.Kind, Reason: r.Reason, Override: r.Override, Past: r.Past, Seal: r.Seal.seal()}
+	return Revision{Number: r.Number, At: r.At.UTC(), Author: r.Author, Kind: r.Kind, Reason: r.Reason, Override: r.Override, Past: r.Past, Seal: r.Seal}
 }
 
 func decodeRevision(number uint64, data []byte) (*revisionRecord, error) {

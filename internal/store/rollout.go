@@ -41,7 +41,7 @@ type rolloutRecord struct {
 	By      string          `json:"by"`
 	Soak    time.Duration   `json:"soak,omitempty"` // nanoseconds
 	Timeout time.Duration   `json:"timeout,omitempty"`
-	WayBack *sealRecord     `json:"wayBack,omitempty"`
+	WayBack Seal            `json:"wayBack,omitzero"`
 }
 
 func (r *rolloutRecord) check() error {
@@ -53,7 +53,7 @@ func (r *rolloutRecord) check() error {
 
 func encodeRollout(r Rollout) (string, error) {
 	text, err := encode(&rolloutRecord{
-		Version: version, Mark: newMark(), Rollout: r.Rollout, At: r.At.UTC(), By: r.By, Soak: r.Soak, Timeout: r.Timeout, WayBack: r.WayBack.record(),
+		Version: version, Mark: newMark(), Rollout: r.Rollout, At: r.At.UTC(), By: r.By, Soak: r.Soak, Timeout: r.Timeout, WayBack: r.WayBack,
 	})
 	if err != nil {
 		return "", fmt.Errorf("the rollout: %w", err)
@@ -66,7 +66,7 @@ func decodeRollout(kv *mvccpb.KeyValue) (*Rollout, error) {
 	if err := decode(kv.Value, &r); err != nil {
 		return nil, fmt.Errorf("the rollout: %w", err)
 	}
-	return &Rollout{Rollout: r.Rollout, At: r.At.UTC(), By: r.By, Soak: r.Soak, Timeout: r.Timeout, WayBack: r.WayBack.seal(), Step: kv.ModRevision}, nil
+	return &Rollout{Rollout: r.Rollout, At: r.At.UTC(), By: r.By, Soak: r.Soak, Timeout: r.Timeout, WayBack: r.WayBack, Step: kv.ModRevision}, nil
 }
 
 // Present returns the number of the newest revision, 0 where there is none, and the last rollout, nil where there is none, as they stood at one

@@ -120,7 +120,7 @@ func TakeOut(dir, file string) (ed25519.PublicKey, error) {
 	if err := writeOnce(file, text); err != nil {
 		return nil, err
 	}
-	if err := s.putPublicKey(public); err != nil && !errors.Is(err, fs.ErrExist) {
+	if err := s.putPublicKey(public); err != nil {
 		return nil, err
 	}
 	if err := d.Remove(signKeyFile); err != nil {
@@ -150,9 +150,5 @@ func (s store) putPublicKey(public ed25519.PublicKey) error {
 	if err != nil {
 		return fmt.Errorf("encode the key that signs plans: %w", err)
 	}
-	err = s.dir.Create(signPubFile, pem.EncodeToMemory(&pem.Block{Type: publicBlock, Bytes: der}))
-	if err != nil && !errors.Is(err, fs.ErrExist) {
-		return refused(s.path, err)
-	}
-	return err
+	return put(s.dir, signPubFile, pem.EncodeToMemory(&pem.Block{Type: publicBlock, Bytes: der}))
 }

@@ -95,6 +95,10 @@ type wish struct {
 	saved    *proposal.Saved // nil: it was not looked at before
 }
 
+func (w *wish) preview() *ropewayv1.PreviewRequest {
+	return &ropewayv1.PreviewRequest{File: w.file, Name: w.name, Rollback: w.rollback, Renew: w.renew}
+}
+
 // propose shows the difference, and applies it where the person agrees.
 func (a *applying) propose(cmd *cobra.Command, r *remote, w wish) error {
 	if a.supersedes {
@@ -102,7 +106,7 @@ func (a *applying) propose(cmd *cobra.Command, r *remote, w wish) error {
 			return err
 		}
 	}
-	seen, err := r.preview(cmd.Context(), &ropewayv1.PreviewRequest{File: w.file, Name: w.name, Rollback: w.rollback, Renew: w.renew})
+	seen, err := r.preview(cmd.Context(), w.preview())
 	if err != nil {
 		return err
 	}
@@ -114,6 +118,11 @@ func (a *applying) propose(cmd *cobra.Command, r *remote, w wish) error {
 	if w.renew && seen.toSign == nil {
 		return say(cmd, "The controllers sign plans themselves: there is nothing to do.\n")
 	}
+	return a.settle(cmd, r, w, seen)
+}
+
+// settle applies what is shown, where the person agrees.
+func (a *applying) settle(cmd *cobra.Command, r *remote, w wish, seen *shown) error {
 	seen.asks = true
 	if err := say(cmd, "%s", seen.text(styleOf(cmd, cmd.OutOrStdout()))); err != nil {
 		return err
@@ -144,7 +153,7 @@ func (a *applying) propose(cmd *cobra.Command, r *remote, w wish) error {
 		return err
 	}
 	if signed != nil && done.Changed {
-		if err := r.noteSigned(done.Revision); err != nil {
+		if err := r.noteSigned(seen.toSign.Number); err != nil { // and not what the controller says
 			return err
 		}
 	}

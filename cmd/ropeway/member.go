@@ -137,14 +137,15 @@ func (r *remote) revoke(cmd *cobra.Command, id role.Identity, a applying) error 
 	if err := say(cmd, text+"\n", args...); err != nil || done.Revision > 0 || id.Role != role.Gateway {
 		return err
 	}
-	seen, err := r.preview(cmd.Context(), &ropewayv1.PreviewRequest{Renew: true})
+	w := wish{name: "the newest revision", renew: true}
+	seen, err := r.preview(cmd.Context(), w.preview())
 	if err != nil || seen.toSign == nil || !seen.Changed {
 		return err // no other gateway knows its key
 	}
 	if err := say(cmd, "Its key is in the fabric until you sign that it is not.\n"); err != nil {
 		return err
 	}
-	return a.propose(cmd, r, wish{name: "the newest revision", renew: true})
+	return a.settle(cmd, r, w, seen)
 }
 
 func completeMembers(ctx context.Context, r *remote) []string {

@@ -17,7 +17,7 @@ func (a *applying) supersede(cmd *cobra.Command, r *remote, w wish) (goOn bool, 
 		return false, problem("RW7301", "rollout", v.headline()+" A saved plan was looked at beside what is rolled out, and not beside what the fabric would go back to",
 			"ropeway rollout abort, then plan and save it again; nothing was changed")
 	}
-	seen, err := r.preview(cmd.Context(), &ropewayv1.PreviewRequest{File: w.file, Name: w.name, Rollback: w.rollback, Renew: w.renew})
+	seen, err := r.preview(cmd.Context(), w.preview())
 	if err != nil {
 		return false, err
 	}

@@ -33,11 +33,10 @@ type Revision struct {
 // A Case is a change that somebody is to sign.
 type Case struct {
 	*proposal.Proposal
-	Keys  []Key // that were not signed before, in the order of the plan
-	Known bool  // what was before is signed; else all is shown as new, and there is no way back to it
-	next  Revision
-	base  Revision
-	was   *plan.Fabric
+	Number uint64 // of the revision that the change would be
+	Keys   []Key  // that were not signed before, in the order of the plan
+	Known  bool   // what was before is signed; else all is shown as new, and there is no way back to it
+	was    *plan.Fabric
 }
 
 // A Key is what WireGuard key a gateway is to have.
@@ -53,8 +52,8 @@ func Examine(public ed25519.PublicKey, fabric string, base, next Revision) (*Cas
 		return nil, fmt.Errorf("the change would be revision %d, and revision %d is there", next.Number, base.Number)
 	}
 	var compiler compile.Compiler
-	c := &Case{next: next, base: base}
-	before := c.examineBase(&compiler, public, fabric)
+	c := &Case{Number: next.Number}
+	before := c.examineBase(&compiler, public, fabric, base)
 	after, lock, err := read(&compiler, fabric, next)
 	if err != nil {
 		return nil, err
@@ -65,16 +64,16 @@ func Examine(public ed25519.PublicKey, fabric string, base, next Revision) (*Cas
 }
 
 // examineBase compiles what was before, if it is signed as it is compiled here.
-func (c *Case) examineBase(compiler *compile.Compiler, public ed25519.PublicKey, fabric string) proposal.Side {
-	if c.base.Number == 0 {
+func (c *Case) examineBase(compiler *compile.Compiler, public ed25519.PublicKey, fabric string, base Revision) proposal.Side {
+	if base.Number == 0 {
 		return proposal.Side{}
 	}
-	before, _, err := read(compiler, fabric, c.base)
+	before, _, err := read(compiler, fabric, base)
 	if err != nil {
 		return proposal.Side{}
 	}
-	tree, err := grant.NewTree(before.Plan, c.base.Number, c.base.Until)
-	if err != nil || !tree.Signed(public, c.base.Signature) {
+	tree, err := grant.NewTree(before.Plan, base.Number, base.Until)
+	if err != nil || !tree.Signed(public, base.Signature) {
 		return proposal.Side{}
 	}
 	c.Known, c.was = true, before.Plan
@@ -127,7 +126,7 @@ func keyOf(g *plan.Gateway) key.Public {
 
 // Sign signs the change.
 func (c *Case) Sign(signer crypto.Signer) ([]byte, error) {
-	return sign(signer, c.After, c.next.Number, 0)
+	return sign(signer, c.After, c.Number, 0)
 }
 
 // SignBack signs that what was before may come back under the number after the change's, until some time, in seconds since 1970.
@@ -135,7 +134,7 @@ func (c *Case) SignBack(signer crypto.Signer, until uint64) ([]byte, error) {
 	if !c.Known {
 		return nil, errors.New("sign the way back: what was before was not signed")
 	}
-	return sign(signer, c.was, c.next.Number+1, until)
+	return sign(signer, c.was, c.Number+1, until)
 }
 
 func sign(signer crypto.Signer, p *plan.Fabric, number, until uint64) ([]byte, error) {

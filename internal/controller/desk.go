@@ -339,7 +339,7 @@ func (d *desk) apply(ctx context.Context, c change) (number uint64, changed bool
 		return 0, false, err
 	}
 	next.number, next.lockText = c.base+1, lock // as a rule; see store.Commit
-	if c.wayBack, err = d.unseal(ctx, &c, now, next); err != nil {
+	if c.wayBack, err = d.takeSeal(ctx, &c, now, next); err != nil {
 		return 0, false, err
 	}
 	bring := c.pace.rollout(c, p, next)

@@ -40,8 +40,13 @@ func (c *Controller) parcels(was, now *present) map[string]*parcel {
 // wrapping returns what makes the grant of a gateway. It does not hold on to the whole of its fabric, which it may outlast.
 func (c *Controller) wrapping(f *fabric, g *plan.Gateway) func() (*ropewayv1.SignedGrant, error) {
 	if c.desk.outside() {
-		if tree, err := f.grants(); err == nil { // else it is unsigned
-			return wrapSealed(tree, f.seal.Signature, g)
+		tree, err := f.grants()
+		signature := f.seal.Signature
+		return func() (*ropewayv1.SignedGrant, error) {
+			if err != nil {
+				return nil, err
+			}
+			return tree.Wrap(g, signature)
 		}
 	}
 	name, number := f.plan.Name, f.number

@@ -9,7 +9,6 @@ import (
 
 	ropewayv1 "ropeway/api/ropeway/v1"
 	"ropeway/internal/grant"
-	"ropeway/internal/plan"
 	"ropeway/internal/store"
 )
 
@@ -53,11 +52,6 @@ func (d *desk) checkSeal(f *fabric) error {
 	return nil
 }
 
-// wrapSealed returns what makes the grant of a gateway out of a fabric that is sealed. It does not hold on to the fabric, which it may outlast.
-func wrapSealed(tree *grant.Tree, signature []byte, g *plan.Gateway) func() (*ropewayv1.SignedGrant, error) {
-	return func() (*ropewayv1.SignedGrant, error) { return tree.Wrap(g, signature) }
-}
-
 // sealOf returns the seals of a change, for the number that it will get.
 func sealOf(s *ropewayv1.Seal, number uint64) (revision, wayBack store.Seal) {
 	revision = store.Seal{Signature: s.GetSignature(), Number: number}
@@ -67,8 +61,8 @@ func sealOf(s *ropewayv1.Seal, number uint64) (revision, wayBack store.Seal) {
 	return revision, wayBack
 }
 
-// unseal gives a fabric that is about to be committed the seal that somebody sent, where it is one, and returns that of the way back.
-func (d *desk) unseal(ctx context.Context, c *change, now *present, next *fabric) (wayBack store.Seal, err error) {
+// takeSeal gives a fabric that is about to be committed the seal that somebody sent, where it is one, and returns that of the way back.
+func (d *desk) takeSeal(ctx context.Context, c *change, now *present, next *fabric) (wayBack store.Seal, err error) {
 	if !d.outside() {
 		return store.Seal{}, nil
 	}

@@ -73,8 +73,8 @@ func (l *Lab) settleController(ctx context.Context, s world.Seat, was, is contro
 	return nil
 }
 
-// reviveController makes a controller run that may be dead, with the clock that it is to have. One that others have to be there for is not waited
-// for, and whether one starts without room on its disk is its own affair.
+// reviveController makes a controller run that may be dead, with the clock that it is to have. Nobody waits for it here: where several come back, none
+// serves before most are there.
 func (l *Lab) reviveController(ctx context.Context, s world.Seat, is controllerCondition) error {
 	alive, err := l.livesOn(s.Space)
 	if err != nil {
@@ -85,13 +85,13 @@ func (l *Lab) reviveController(ctx context.Context, s world.Seat, is controllerC
 			return err
 		}
 	}
-	if err := l.setClock(ctx, s, is.offset); err != nil {
-		return err
-	}
-	if is.full || !l.quorum() {
-		return nil
-	}
-	return l.awaitController(ctx, s)
+	return l.setClock(ctx, s, is.offset)
+}
+
+// awaitsController reports whether a controller under these conditions is waited for. Without most of the others it cannot serve, and whether one starts
+// without room on its disk is its own affair.
+func (l *Lab) awaitsController(is controllerCondition) bool {
+	return !is.dead && !is.held && !is.full && l.quorum()
 }
 
 // quorum reports whether so many controllers are there that they can do their work.

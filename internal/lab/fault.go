@@ -253,12 +253,26 @@ func (l *Lab) settle(ctx context.Context, st *site, before []Fault) error {
 			return fmt.Errorf("gateway %s: %w", g.Name, err)
 		}
 	}
+	return l.settleControllers(ctx, before)
+}
+
+// settleControllers sets all controllers to the faults, and then waits for those that have to serve.
+func (l *Lab) settleControllers(ctx context.Context, before []Fault) error {
+	var awaited []world.Seat
 	for _, s := range l.record.World.Controllers() {
-		was, is := controllerUnder(s, before), controllerUnder(s, now)
+		was, is := controllerUnder(s, before), controllerUnder(s, l.record.Faults)
 		if was == is {
 			continue
 		}
 		if err := l.settleController(ctx, s, was, is); err != nil {
+			return fmt.Errorf("controller %s: %w", s.Name, err)
+		}
+		if l.awaitsController(is) {
+			awaited = append(awaited, s)
+		}
+	}
+	for _, s := range awaited {
+		if err := l.awaitController(ctx, s); err != nil {
 			return fmt.Errorf("controller %s: %w", s.Name, err)
 		}
 	}

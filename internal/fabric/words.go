@@ -25,6 +25,22 @@ const (
 	Hybrid      TopologyMode = "hybrid"        // hub-and-spoke plus explicit links
 )
 
+// A RoutingMode says how routes come about.
+type RoutingMode string
+
+const (
+	Static RoutingMode = "static" // they are part of the plan
+	BGP    RoutingMode = "bgp"    // gateways learn them of each other
+)
+
+// A Daemon is a program that speaks BGP.
+type Daemon string
+
+const (
+	FRR  Daemon = "frr"
+	BIRD Daemon = "bird"
+)
+
 // A Kind says what sort of place it is.
 type Kind string
 

@@ -73,7 +73,7 @@ func TestALaterFormat(t *testing.T) {
 		t.Error("the first format is numbered: those who know no numbers refuse it")
 	}
 	change := func(pairs ...string) []byte { return []byte(strings.NewReplacer(pairs...).Replace(string(good))) }
-	const later = `"kind": "GatewayPlan", "format": 2,`
+	const later = `"kind": "GatewayPlan", "format": 3,`
 	for what, text := range map[string][]byte{
 		"a new field":    change(`"kind": "GatewayPlan",`, later, `"mtu": 1440`, `"mtu": 1440, "color": "red"`),
 		"a new word":     change(`"kind": "GatewayPlan",`, later, `"direction": "out"`, `"direction": "sideways"`),

@@ -28,7 +28,7 @@ type Place struct {
 	Name     string         `json:"name"`
 	Kind     fabric.Kind    `json:"kind"`
 	Prefixes []netip.Prefix `json:"prefixes"`         // what the place owns and its router delivers
-	Routes   []*RouterRoute `json:"routes,omitempty"` // sorted by the place they lead to
+	Routes   []*RouterRoute `json:"routes,omitempty"` // sorted by the place they lead to; none where its router learns them (see Neighbor.External)
 }
 
 // A RouterRoute says which gateway of the place takes the packets for the prefixes of another place.
@@ -47,6 +47,7 @@ type Gateway struct {
 	Routes   []*Route `json:"routes,omitempty"` // sorted by device, then peer, then MTU, the largest first
 	Firewall Firewall `json:"firewall"`
 	Sysctls  []Sysctl `json:"sysctls,omitempty"` // sorted by key
+	BGP      *BGP     `json:"bgp,omitempty"`     // nil: routing is static
 }
 
 // A Device is one WireGuard interface.

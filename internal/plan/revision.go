@@ -68,6 +68,9 @@ func (w *writer) gateway(g *Gateway) {
 	if len(g.Sysctls) > 0 {
 		w.value(`,"sysctls":`, g.Sysctls)
 	}
+	if g.BGP != nil {
+		w.value(`,"bgp":`, g.BGP)
+	}
 	w.text(`}`)
 }
 

@@ -48,6 +48,11 @@ func (g *Gateway) Validate() error {
 			return fmt.Errorf("sysctl %d: want a key below net/ and a number", i+1)
 		}
 	}
+	if g.BGP != nil {
+		if err := g.BGP.validate(seen); err != nil {
+			return fmt.Errorf("bgp: %w", err)
+		}
+	}
 	return nil
 }
 

@@ -1,0 +1,81 @@
+package plan
+
+import (
+	"net/netip"
+	"strings"
+	"testing"
+
+	"ropeway/internal/fabric"
+)
+
+// speaker returns a BGP in which everything is set.
+func speaker() *BGP {
+	own := []netip.Prefix{netip.MustParsePrefix("10.10.0.0/16")}
+	addr := netip.MustParseAddr
+	return &BGP{
+		Daemon: fabric.FRR, ASN: 4200000001, RouterID: addr("100.64.0.1"), Sources: []netip.Addr{addr("100.64.0.1")}, Own: own, Tags: []uint32{1}, MaxPaths: 2,
+		Neighbors: []*Neighbor{{
+			Name: "euw1-a", Device: "rw0", Address: addr("100.64.255.1"), Local: addr("100.64.255.0"), ASN: 4200000002, Tell: TellAll, Spoke: true,
+			Tags: []uint32{2}, Accept: own, MaxHops: 1, MaxPrefixes: 10, Prefer: []Preference{{Hops: 1, Tag: 1, LocalPreference: 90, Metric: 3}},
+			BFD: &BFD{Interval: 300, Multiplier: 3}, Password: "secret-of-euw1",
+		}},
+	}
+}
+
+// A plan is input like any other: what could not be, or could break out of a daemon's configuration, is refused.
+func TestSpeakersAreValidated(t *testing.T) {
+	good := sample()
+	good.BGP = speaker()
+	if err := good.Validate(); err != nil {
+		t.Fatal(err)
+	}
+	for what, spoil := range map[string]func(b *BGP, n *Neighbor){
+		"daemon":         func(b *BGP, _ *Neighbor) { b.Daemon = "quagga" },
+		"AS number":      func(b *BGP, _ *Neighbor) { b.ASN = 0 },
+		"router ID":      func(b *BGP, _ *Neighbor) { b.RouterID = netip.MustParseAddr("2001:db8::1") },
+		"paths":          func(b *BGP, _ *Neighbor) { b.MaxPaths = 0 },
+		"own":            func(b *BGP, _ *Neighbor) { b.Own = []netip.Prefix{netip.MustParsePrefix("10.10.0.1/16")} },
+		"source":         func(b *BGP, _ *Neighbor) { b.Sources = []netip.Addr{netip.MustParseAddr("fe80::1%eth0")} },
+		"twice":          func(b *BGP, n *Neighbor) { b.Neighbors = append(b.Neighbors, n) },
+		"nothing":        func(b *BGP, _ *Neighbor) { b.Neighbors = append(b.Neighbors, nil) },
+		"name":           func(_ *BGP, n *Neighbor) { n.Name = "a\nb" },
+		"address":        func(_ *BGP, n *Neighbor) { n.Address = netip.MustParseAddr("fe80::1%x") },
+		"no address":     func(_ *BGP, n *Neighbor) { n.Address = netip.Addr{} },
+		"other families": func(_ *BGP, n *Neighbor) { n.Local = netip.MustParseAddr("2001:db8::1") },
+		"device":         func(_ *BGP, n *Neighbor) { n.Device = "rw9" },
+		"neighbor's AS":  func(_ *BGP, n *Neighbor) { n.ASN = 0 },
+		"hops":           func(_ *BGP, n *Neighbor) { n.MaxHops = 0 },
+		"prefixes":       func(_ *BGP, n *Neighbor) { n.MaxPrefixes = -1 },
+		"tell":           func(_ *BGP, n *Neighbor) { n.Tell = "everything" },
+		"password":       func(_ *BGP, n *Neighbor) { n.Password = "../key" },
+		"interval":       func(_ *BGP, n *Neighbor) { n.BFD.Interval = 1 },
+		"multiplier":     func(_ *BGP, n *Neighbor) { n.BFD.Multiplier = 0 },
+		"accept":         func(_ *BGP, n *Neighbor) { n.Accept = []netip.Prefix{{}} },
+	} {
+		bad := sample()
+		bad.BGP = speaker()
+		spoil(bad.BGP, bad.BGP.Neighbors[0])
+		if err := bad.Validate(); err == nil || !strings.HasPrefix(err.Error(), "bgp: ") {
+			t.Errorf("%s: %v", what, err)
+		}
+	}
+}
+
+// A plan with BGP is of the second format, and one without it is what it always was.
+func TestTheFormatOfASpeaker(t *testing.T) {
+	g := sample()
+	if f := FormatOf(g); f != 1 {
+		t.Errorf("a static plan has format %d", f)
+	}
+	g.BGP = speaker()
+	text, err := Encode("acme", g)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if !strings.Contains(string(text), `"format": 2,`) {
+		t.Error("a plan with BGP does not say that it is of format 2")
+	}
+	if _, err := Decode(text); err != nil {
+		t.Error(err)
+	}
+}

@@ -11,7 +11,7 @@ import (
 
 // sameGraph reports whether two fabrics have the same graph, where their locks say the same.
 func sameGraph(a, b *intent.Fabric) bool {
-	return a.Name == b.Name && a.Topology == b.Topology && samePools(a.Pools, b.Pools) && a.CarriesIPv6() == b.CarriesIPv6() &&
+	return a.Name == b.Name && a.Topology == b.Topology && a.Routing == b.Routing && samePools(a.Pools, b.Pools) && a.CarriesIPv6() == b.CarriesIPv6() &&
 		slices.EqualFunc(a.Places, b.Places, samePlace) &&
 		slices.EqualFunc(a.Links, b.Links, func(x, y intent.Link) bool {
 			return x.A.Name == y.A.Name && x.B.Name == y.B.Name && x.UnderlayMTU == y.UnderlayMTU

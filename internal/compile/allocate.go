@@ -1,11 +1,13 @@
 package compile
 
 import (
+	"iter"
 	"maps"
 	"math"
 	"net/netip"
 	"slices"
 
+	"ropeway/internal/fabric"
 	"ropeway/internal/intent"
 	"ropeway/internal/state"
 )
@@ -43,7 +45,63 @@ func allocate(in *intent.Fabric, lock *state.Lock) *state.Lock {
 			next.Gateways[g.Name] = state.Gateway{Index: indices.lowest(1), PublicKey: lock.Gateways[g.Name].PublicKey}
 		}
 	}
+	if in.Routing.Mode == fabric.BGP {
+		next.Links = allocateLinks(in, lock)
+	}
 	return next
+}
+
+// allocateLinks gives every tunnel a number, and a port at both of its gateways.
+func allocateLinks(in *intent.Fabric, lock *state.Lock) map[string]state.Link {
+	links := map[string]state.Link{}
+	used := numbers{taken: map[int]bool{}, limit: math.MaxInt}
+	ports := map[string]*numbers{}
+	at := func(gateway string) *numbers {
+		if ports[gateway] == nil {
+			ports[gateway] = &numbers{taken: map[int]bool{}, limit: math.MaxUint16}
+		}
+		return ports[gateway]
+	}
+	var fresh [][2]string
+	var names []string
+	for t := range tunnels(in) {
+		a, b := min(t.a.Name, t.b.Name), max(t.a.Name, t.b.Name)
+		name := state.LinkName(a, b, t.turn)
+		was, known := lock.Links[name]
+		if known && used.take(was.Number) && at(a).take(was.Ports[0]) && at(b).take(was.Ports[1]) {
+			links[name] = was
+			continue
+		}
+		fresh, names = append(fresh, [2]string{a, b}), append(names, name)
+	}
+	for i, ends := range fresh {
+		links[names[i]] = state.Link{Number: used.lowest(1), Ports: [2]int{at(ends[0]).lowest(0), at(ends[1]).lowest(0)}}
+	}
+	return links
+}
+
+// A tunnel is one of the parallel ones between two gateways, counted from 1.
+type tunnel struct {
+	link intent.Link
+	a, b *intent.Gateway // of link.A and link.B
+	turn int
+}
+
+// tunnels returns every tunnel of a fabric.
+func tunnels(in *intent.Fabric) iter.Seq[tunnel] {
+	return func(yield func(tunnel) bool) {
+		for l := range in.Joined() {
+			for _, a := range l.A.Gateways {
+				for _, b := range l.B.Gateways {
+					for turn := 1; turn <= l.Tunnels; turn++ {
+						if !yield(tunnel{l, a, b, turn}) {
+							return
+						}
+					}
+				}
+			}
+		}
+	}
 }
 
 // hosts returns the highest host number that every pool has an address for. A /31 or a single address has no number to spare
@@ -105,5 +163,5 @@ func ordered(p *intent.Place, lock *state.Lock) []*intent.Gateway {
 
 // sameNumbers reports whether two locks say the same about places and gateways.
 func sameNumbers(a, b *state.Lock) bool {
-	return maps.Equal(a.Places, b.Places) && maps.Equal(a.Gateways, b.Gateways)
+	return maps.Equal(a.Places, b.Places) && maps.Equal(a.Gateways, b.Gateways) && maps.Equal(a.Links, b.Links)
 }

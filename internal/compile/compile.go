@@ -8,6 +8,11 @@
 package compile
 
 import (
+	"reflect"
+	"slices"
+	"strings"
+
+	"ropeway/internal/fabric"
 	"ropeway/internal/intent"
 	"ropeway/internal/plan"
 	"ropeway/internal/state"
@@ -34,15 +39,47 @@ type Compiler struct {
 func (c *Compiler) Compile(in *intent.Fabric, lock *state.Lock) (*plan.Fabric, *state.Lock) {
 	next := allocate(in, lock)
 	var out *plan.Fabric
-	if c.out != nil && sameNumbers(c.lock, next) && sameGraph(c.in, in) {
+	switch {
+	case in.Routing.Mode == fabric.BGP:
+		c.graph = newGraph(in, next)
+		out = c.speaking(in)
+	case c.out != nil && sameNumbers(c.lock, next) && sameGraph(c.in, in):
 		c.graph.rebind(in)
 		out = c.again(in)
-	} else {
+	default:
 		c.graph = newGraph(in, next)
 		out = c.afresh(in)
 	}
 	c.in, c.lock, c.out = in, next, out
 	return out, next
+}
+
+// speaking emits every gateway and place of a fabric that speaks BGP, and keeps of the last plan what is the same.
+func (c *Compiler) speaking(in *intent.Fabric) *plan.Fabric {
+	c.needs = newNeeds(in, c.graph)
+	e := newSpeakers(newEmitter(c.graph, c.needs, in.CarriesIPv6()), in)
+	out := &plan.Fabric{Name: in.Name}
+	for _, p := range c.graph.byName {
+		out.Places = append(out.Places, e.place(p))
+	}
+	for _, gw := range c.graph.gateways {
+		out.Gateways = append(out.Gateways, e.gateway(gw))
+	}
+	if c.out != nil {
+		keep(out.Places, c.out.Places, func(p *plan.Place) string { return p.Name })
+		keep(out.Gateways, c.out.Gateways, func(g *plan.Gateway) string { return g.Name })
+	}
+	return out
+}
+
+// keep replaces what says the same as before by the very value of before. Both lists are sorted by name.
+func keep[T any](now, was []*T, name func(*T) string) {
+	for i, x := range now {
+		at, known := slices.BinarySearchFunc(was, name(x), func(o *T, n string) int { return strings.Compare(name(o), n) })
+		if known && reflect.DeepEqual(was[at], x) {
+			now[i] = was[at]
+		}
+	}
 }
 
 // afresh emits every gateway and place.

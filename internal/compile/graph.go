@@ -5,6 +5,7 @@ import (
 	"slices"
 	"strings"
 
+	"ropeway/internal/fabric"
 	"ropeway/internal/intent"
 	"ropeway/internal/key"
 	"ropeway/internal/state"
@@ -16,6 +17,7 @@ type graph struct {
 	places   []*place   // in file order
 	byName   []*place   // the same, sorted by name
 	gateways []*gateway // sorted by name
+	hubs     []*place   // by ordinal; made when first asked for
 	underlay []int32    // [place × place], bytes; 0 where two places are not joined
 }
 
@@ -36,8 +38,9 @@ type gateway struct {
 	tunnel    []netip.Prefix // its tunnel addresses
 	key       key.Public
 	deviceMTU int
-	links     []link  // sorted by the peer's number
-	next      []*link // [place]: where packets for it leave; nil where none cross here
+	links     []link    // sorted by the peer's number
+	next      []*link   // [place]: where packets for it leave; nil where none cross here
+	strands   []*strand // with BGP, in place of links: sorted by the peer's name, then by turn
 }
 
 // A link is one end's view of a tunnel.
@@ -85,6 +88,10 @@ func newGraph(in *intent.Fabric, lock *state.Lock) *graph {
 	}
 	for l := range in.Joined() {
 		g.join(byPlace[l.A], byPlace[l.B], l.UnderlayMTU)
+	}
+	if in.Routing.Mode == fabric.BGP {
+		g.weave(in, lock)
+		return g
 	}
 	g.connect()
 	var way []*gateway

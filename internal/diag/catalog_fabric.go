@@ -4,7 +4,7 @@ import "slices"
 
 // fabricFile returns the codes RW1xxx: what is wrong with a fabric file.
 func fabricFile() []Entry {
-	return slices.Concat(document(), names(), addresses(), topology(), policy())
+	return slices.Concat(document(), names(), addresses(), topology(), policy(), routing())
 }
 
 // document returns RW10xx: the text and its shape.
@@ -37,9 +37,6 @@ func document() []Entry {
 		{"RW1009", "A word that means nothing here",
 			"The value is one of a few words, and this is none of them.",
 			"Write one of the words that the message lists."},
-		{"RW1010", "Routing by BGP",
-			"This version compiles static routes. BGP has its place in the format and will come with a later one.",
-			"Write routing: {mode: static}, or leave routing out."},
 	}
 }
 
@@ -163,5 +160,35 @@ func policy() []Entry {
 		{"RW1408", "A denied test that asks for a path",
 			"Warning. Where nothing may get through, there is no path to be symmetric or to have an MTU.",
 			"Remove symmetric and mtu, or expect: reachable."},
+	}
+}
+
+// routing returns RW15xx: how routes come about.
+func routing() []Entry {
+	return []Entry{
+		{"RW1501", "An interval that is none",
+			"BFD sends a packet each way in every interval. Below 50 ms a packet or two that a busy machine holds up is a neighbour lost; above 10 s BGP's own timers are sooner.",
+			"Write 50ms to 10s: 100ms, 300ms, 1s."},
+		{"RW1502", "A multiplier out of range",
+			"A neighbour is lost when this many packets in a row are missed (RFC 5880, section 6.8.1). One would be every packet that is ever lost.",
+			"Write 2 to 255; 3 is usual."},
+		{"RW1503", "A number of tunnels out of range",
+			"One to 16 parallel tunnels join two gateways. One tunnel is one flow to a cloud, and one core to most of what handles it; more than 16 help nobody.",
+			"Write 1 to 16."},
+		{"RW1504", "An AS number that cannot be",
+			"AS numbers go from 1 to 4294967294, and every place has one of its own: a route that has passed a number is not taken there again. 4200000001 to 4200065536 are given out by Ropeway, to places that name none.",
+			"Take a number out of 64512-65534 or 4200065537-4294967294, which are private (RFC 6996), or your own; or leave asn out."},
+		{"RW1505", "A router's address that cannot be",
+			"Gateways speak BGP with a router of their place over its LAN, so its address is one that the place owns, and no two neighbors share one.",
+			"Give the address that the gateways reach it by without the fabric."},
+		{"RW1506", "A hasty BFD",
+			"Warning. Where tunnels fill the processors of a small machine, packets of BFD wait their turn: three times 100 ms lost neighbours that were there, three times 300 ms did not.",
+			"Write 300ms, or see that gateways have cores to spare."},
+		{"RW1507", "Said of BGP where routing is static",
+			"With static routing no gateway speaks with another, so what is said of that means nothing.",
+			"Write routing: {mode: bgp}, or remove the key."},
+		{"RW1508", "A prefix that a router may not announce",
+			"A router of a place may announce what its place owns, and longer prefixes of that: nobody else's. A session carries the family of its addresses.",
+			"Add the prefix to the place, or remove it from accept; for two families name the router twice, with an address of each."},
 	}
 }

@@ -48,10 +48,30 @@ type Topology struct {
 	Hubs []Text `key:"hubs" items:"1-" is:"name" doc:"The places that are hubs."`
 }
 
-// Routing says how routes come about.
+// Routing says how routes come about. All but the mode is for the mode bgp.
 type Routing struct {
-	At   diag.Position
-	Mode Text `key:"mode,required" is:"routing" doc:"static: routes are part of the plan."`
+	At      diag.Position
+	Mode    Text   `key:"mode,required" is:"routing" doc:"static: routes are part of the plan. bgp: gateways learn them of each other, and go round what fails."`
+	Daemon  Text   `key:"daemon" is:"daemon" doc:"The program that speaks BGP on gateways. Default frr."`
+	BFD     BFD    `key:"bfd" doc:"How soon a neighbour is missed. Default 300ms and 3."`
+	Tunnels Number `key:"tunnels" is:"tunnels" doc:"Parallel tunnels between two gateways, which share their packets by flow. Default 1."`
+}
+
+// BFD says how soon a neighbour is missed.
+type BFD struct {
+	At         diag.Position
+	Interval   Text   `key:"interval,required" is:"interval" doc:"Time between two packets each way, in ms or s: 100ms, 300ms, 1s."`
+	Multiplier Number `key:"multiplier" is:"multiplier" doc:"Packets missed until the neighbour is taken for lost. Default 3."`
+}
+
+// A Router is one of a place's own, on its LAN, that all its gateways speak BGP with.
+type Router struct {
+	At       diag.Position
+	Name     Text   `key:"name,required" is:"name" doc:"Name of the router, unlike any gateway's."`
+	Address  Text   `key:"address,required" is:"router" doc:"Its address, within the prefixes of the place."`
+	ASN      Number `key:"asn,required" is:"asn" doc:"Its AS number."`
+	Accept   []Text `key:"accept" items:"1-1024" is:"prefix" doc:"Prefixes of the place that are there only while the router announces them, or longer ones. Without it nothing is accepted of it."`
+	Password Text   `key:"password" is:"name" doc:"Name of the file on the gateways, NAME.password among their keys, that holds the TCP MD5 password."`
 }
 
 // Addressing names the pools.
@@ -69,6 +89,8 @@ type Place struct {
 	Underlay Underlay  `key:"underlay" doc:"What the place's own path carries."`
 	Prefixes []Text    `key:"prefixes,required" items:"1-" is:"prefix" doc:"The prefixes that the place owns."`
 	Hubs     []Text    `key:"hubs" items:"1-" is:"name" doc:"The hubs of this spoke. Default: all of topology.hubs."`
+	ASN      Number    `key:"asn" is:"asn" doc:"AS number of the place, with routing mode bgp. Default: one out of 4200000001-4200065536 that stays."`
+	Routers  []Router  `key:"neighbors" items:"1-16" noun:"neighbor" doc:"Routers on the LAN of the place that its gateways speak BGP with."`
 	Gateways []Gateway `key:"gateways,required" items:"1-1024" noun:"gateway" doc:"The machines that forward for the place."`
 }
 
@@ -100,6 +122,8 @@ type Link struct {
 	At       diag.Position
 	Between  []Text   `key:"between,required" items:"2-2" is:"name" doc:"The two places."`
 	Underlay Underlay `key:"underlay" doc:"What the path between the two carries, instead of what the places say."`
+	Tunnels  Number   `key:"tunnels" is:"tunnels" doc:"Parallel tunnels between each two gateways of the two places, instead of routing.tunnels."`
+	Path     Text     `key:"path" is:"path" doc:"prefer: what goes this way goes before any other. avoid: only where there is no other. With routing mode bgp."`
 }
 
 // An Access lets From open flows to To.

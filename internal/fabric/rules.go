@@ -2,6 +2,7 @@ package fabric
 
 import (
 	"fmt"
+	"math"
 	"net/netip"
 	"strings"
 
@@ -50,7 +51,11 @@ func rules() map[string]rule {
 		"version":   {oneOf: []string{APIVersion}},
 		"kind":      {oneOf: []string{DocumentKind}},
 		"mode":      {oneOf: []string{string(Mesh), string(HubAndSpoke), string(Hybrid)}},
-		"routing":   {check: checkRouting, schema: map[string]any{"enum": []string{"static"}}},
+		"routing":   {oneOf: []string{string(Static), string(BGP)}},
+		"daemon":    {oneOf: []string{string(FRR), string(BIRD)}},
+		"path":      {oneOf: []string{string(PreferPath), string(AvoidPath)}},
+		"interval":  {check: checkInterval, schema: pattern(`[1-9][0-9]{0,4}(ms|s)`)},
+		"router":    {check: checkRouter, schema: pattern(addr)},
 		"expect":    {oneOf: []string{"reachable", "denied"}},
 		"name":      {check: checkName, schema: pattern(name)},
 		"prefix":    {check: checkPrefix, schema: pattern(prefix)},
@@ -61,6 +66,10 @@ func rules() map[string]rule {
 		"port":      {min: 1, max: 65535, code: "RW1307"},
 		"mtu":       {min: MinUnderlayMTU, max: MaxMTU, code: "RW1308"},
 		"inner-mtu": {min: MinInnerMTU, max: MaxMTU, code: "RW1308"},
+
+		"multiplier": {min: 2, max: 255, code: "RW1502"},
+		"tunnels":    {min: 1, max: MaxTunnels, code: "RW1503"},
+		"asn":        {min: 1, max: math.MaxUint32 - 1, code: "RW1504"},
 	}
 }
 
@@ -74,14 +83,19 @@ func checkName(s string) *fault {
 		"a name has 1 to 63 lower-case letters, digits and hyphens, and begins and ends with a letter or digit"}
 }
 
-func checkRouting(s string) *fault {
-	switch s {
-	case "static":
-		return nil
-	case "bgp":
-		return &fault{"RW1010", "routing by BGP is not part of this version", "write mode: static, or leave routing out"}
+func checkInterval(s string) *fault {
+	if _, err := ParseInterval(s); err != nil {
+		return &fault{"RW1501", fmt.Sprintf("%s is not an interval of BFD", diag.Quote(s)), err.Error()}
 	}
-	return &fault{"RW1009", fmt.Sprintf("%s is not a routing mode", diag.Quote(s)), "write static"}
+	return nil
+}
+
+func checkRouter(s string) *fault {
+	addr, err := netip.ParseAddr(s)
+	if err != nil || !reachable(addr) || addr.Zone() != "" || addr.Unmap().String() != s {
+		return &fault{"RW1505", fmt.Sprintf("%s is not the address of a router", diag.Quote(s)), "write an IPv4 or IPv6 address, as 10.10.0.2"}
+	}
+	return nil
 }
 
 func checkPrefix(s string) *fault {

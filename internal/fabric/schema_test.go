@@ -25,7 +25,7 @@ kind: Fabric
 metadata: {name: whole}
 spec:
   topology: {mode: hybrid, hubs: [use1]}
-  routing: {mode: static}
+  routing: {mode: bgp, daemon: bird, bfd: {interval: 300ms, multiplier: 3}, tunnels: 2}
   addressing: {links: [100.64.0.0/16, "fd00::/64"], devices: 10.200.0.0/16}
   regions:
     - name: use1
@@ -33,10 +33,12 @@ spec:
       underlay: {mtu: 1500}
       prefixes: [10.10.0.0/16]
       gateways: [{name: use1-a, zone: us-east-1a, endpoint: 203.0.113.10, port: 51820, nat: false}]
+      asn: 64601
+      neighbors: [{name: vpc, address: 10.10.0.2, asn: 64512, accept: [10.10.8.0/24], password: vpc}]
   sites:
     - {name: hq, hubs: [use1], prefixes: [192.168.0.0/16], gateways: [{name: hq-1}]}
   segments: [{name: prod, prefixes: [10.10.0.0/17]}]
-  links: [{between: [hq, use1], underlay: {mtu: 1400}}]
+  links: [{between: [hq, use1], underlay: {mtu: 1400}, tunnels: 4, path: avoid}]
   access: [{from: site/hq, to: segment/prod, ports: [tcp/443, udp/1-2, icmp]}]
   tests: [{from: site/hq, to: "10.10.0.1:443/tcp", expect: reachable, symmetric: true, mtu: 1300}]
 `

@@ -41,6 +41,37 @@ const (
 	BIRD Daemon = "bird"
 )
 
+// A PathPreference says what somebody thinks of the way between two places.
+type PathPreference string
+
+const (
+	PreferPath PathPreference = "prefer" // before any other
+	AvoidPath  PathPreference = "avoid"  // only where there is no other
+)
+
+// MaxTunnels bounds the parallel tunnels between two gateways: more only help where there are more cores and more limits per flow.
+const MaxTunnels = 16
+
+// ParseInterval reads an interval of BFD, such as "300ms" or "1s", and returns milliseconds: from 50, below which a lost packet or two is a lost neighbour on any
+// machine that is not idle, to 10 s.
+func ParseInterval(s string) (int, error) {
+	const want = "want 50ms to 10s, as 100ms, 300ms or 1s"
+	number, scale := "", 1
+	if n, ok := strings.CutSuffix(s, "ms"); ok {
+		number = n
+	} else if n, ok := strings.CutSuffix(s, "s"); ok {
+		number, scale = n, 1000
+	}
+	if number == "" || number[0] < '1' || number[0] > '9' || len(number) > 5 {
+		return 0, fmt.Errorf(want)
+	}
+	n, err := strconv.Atoi(number)
+	if err != nil || n*scale < 50 || n*scale > 10000 {
+		return 0, fmt.Errorf(want)
+	}
+	return n * scale, nil
+}
+
 // A Kind says what sort of place it is.
 type Kind string
 

@@ -13,12 +13,34 @@ import (
 type Fabric struct {
 	Name     string
 	Topology fabric.TopologyMode
+	Routing  Routing
 	Pools    Pools
 	Places   []*Place // in file order: regions, then sites
 	Segments []Segment
 	Links    []Link
 	Access   []Access
 	Tests    []Test
+}
+
+// Routing says how routes come about. With static routing there is nothing but the mode.
+type Routing struct {
+	Mode    fabric.RoutingMode
+	Daemon  fabric.Daemon
+	BFD     BFD
+	Tunnels int // parallel tunnels between two gateways, where a link does not say otherwise: at least 1
+}
+
+// A BFD says how soon a neighbour is missed: after Interval milliseconds times Multiplier.
+type BFD struct{ Interval, Multiplier int }
+
+// A Router is on the LAN of a place, and all its gateways speak BGP with it.
+type Router struct {
+	Name     string
+	Address  netip.Addr
+	ASN      uint32
+	Accept   []netip.Prefix // of the place: there only while the router announces them; sorted
+	Password string         // name of the file that holds it; "": none
+	Position diag.Position
 }
 
 // Pools are what addresses of tunnels and devices are taken from. They overlap neither each other nor any place's prefix.
@@ -38,6 +60,8 @@ type Place struct {
 	Gateways    []*Gateway     // in file order
 	Hub         bool
 	Hubs        []*Place // the hubs of a spoke, in the order of topology.hubs; nil for a hub and in a mesh
+	ASN         uint32   // 0: one is given out
+	Routers     []Router // in file order
 	Position    diag.Position
 }
 
@@ -66,6 +90,8 @@ type Segment struct {
 type Link struct {
 	A, B        *Place
 	UnderlayMTU int // 0: the smaller of both places'. Otherwise it stands for this path instead of both places' figures.
+	Tunnels     int // between each two gateways; 0: as Routing says
+	Path        fabric.PathPreference
 	Position    diag.Position
 }
 

@@ -52,7 +52,7 @@ func (f *Fabric) CarriesIPv6() bool {
 }
 
 // Joined returns every pair of places that have tunnels between them, A before B in file order, sorted by A then B. UnderlayMTU
-// is never 0: it is the link's own figure, or the smaller of both places'. Position is zero where the topology alone joins the two.
+// is never 0: it is the link's own figure, or the smaller of both places'; nor is Tunnels. Position is zero where the topology alone joins the two.
 func (f *Fabric) Joined() iter.Seq[Link] {
 	return func(yield func(Link) bool) {
 		explicit := f.explicit()
@@ -65,6 +65,9 @@ func (f *Fabric) Joined() iter.Seq[Link] {
 						continue
 					}
 					link = Link{A: a, B: b}
+				}
+				if link.Tunnels == 0 {
+					link.Tunnels = max(1, f.Routing.Tunnels)
 				}
 				if link.UnderlayMTU == 0 {
 					link.UnderlayMTU = min(a.UnderlayMTU, b.UnderlayMTU)

@@ -25,6 +25,7 @@ func Read(name string, data []byte) (*Fabric, diag.List) {
 		cache:    map[string]*resolved{},
 		linkAt:   map[diag.Position]int{},
 	}
+	r.readRouting()
 	r.readPlaces()
 	r.readOwners()
 	r.readPools()
@@ -32,6 +33,7 @@ func Read(name string, data []byte) (*Fabric, diag.List) {
 	r.readTopology()
 	r.readLinks()
 	r.checkLinks()
+	r.readSpeakers()
 	r.readSegments()
 	r.readAccess()
 	r.readTests()

@@ -146,7 +146,8 @@ func (r *reader) readLinks() {
 		}
 		seen[[2]*Place{a, b}] = w.At.Line
 		r.linkAt[w.At] = i
-		r.readLink(Link{a, b, w.Underlay.MTU.Value, w.At}, w.Underlay.At.Line > 0, subject)
+		l := Link{A: a, B: b, UnderlayMTU: w.Underlay.MTU.Value, Tunnels: w.Tunnels.Value, Path: fabric.PathPreference(w.Path.Value), Position: w.At}
+		r.readLink(l, w.Underlay.At.Line > 0 || w.Tunnels.Given() || w.Path.Given(), subject)
 	}
 }
 

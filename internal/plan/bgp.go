@@ -14,13 +14,13 @@ import (
 // AS path, then Metric, which the importing side sets by Prefer and compares whoever it came from; between routes alike in all of it packets are shared by flow.
 type BGP struct {
 	Daemon    fabric.Daemon  `json:"daemon"`
-	ASN       uint32         `json:"asn"`       // of the place: all its gateways have it
-	RouterID  netip.Addr     `json:"routerID"`  // IPv4, unique in the fabric
-	Sources   []netip.Addr   `json:"sources"`   // preferred source of learnt routes, one per family: the gateway's tunnel addresses
-	Own       []netip.Prefix `json:"own"`       // what the gateway originates: sorted prefixes of its place
-	Tags      []uint32       `json:"tags"`      // put on what it originates, to all neighbours: large communities TagASN:1:TAG
-	MaxPaths  int            `json:"maxPaths"`  // routes of one prefix that share its packets, at least 1
-	Neighbors []*Neighbor    `json:"neighbors"` // sorted by name, then address; a link that carries both families has a neighbour for each
+	ASN       uint32         `json:"asn"`            // of the place: all its gateways have it
+	RouterID  netip.Addr     `json:"routerID"`       // IPv4, unique in the fabric
+	Sources   []netip.Addr   `json:"sources"`        // preferred source of learnt routes, one per family: the gateway's tunnel addresses
+	Own       []netip.Prefix `json:"own"`            // what the gateway originates: sorted prefixes of its place
+	Tags      []uint32       `json:"tags,omitempty"` // put on what it originates, to all neighbours: large communities TagASN:1:TAG
+	MaxPaths  int            `json:"maxPaths"`       // routes of one prefix that share its packets, at least 1
+	Neighbors []*Neighbor    `json:"neighbors"`      // sorted by name, then address; a link that carries both families has a neighbour for each
 }
 
 // TagASN is the first part of the large communities (RFC 8092) that are tags. What comes from a router that is not of the fabric is stripped of them.

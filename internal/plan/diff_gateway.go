@@ -19,6 +19,7 @@ func compareGateways(a, b *Gateway, known comparedLists) []Change {
 	c.routes(a.Routes, b.Routes)
 	c.firewall(&a.Firewall, &b.Firewall)
 	c.sysctls(a.Sysctls, b.Sysctls)
+	c.bgp(a.BGP, b.BGP)
 	return c.all
 }
 

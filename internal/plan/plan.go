@@ -54,7 +54,7 @@ type Gateway struct {
 type Device struct {
 	Name       string         `json:"name"` // at most 15 bytes, begins with "rw"
 	ListenPort uint16         `json:"listenPort"`
-	Addresses  []netip.Prefix `json:"addresses"`          // one /32, and one /128 where the fabric carries IPv6
+	Addresses  []netip.Prefix `json:"addresses"`          // one /32, and one /128 where the fabric carries IPv6; with BGP a /31 and a /127 of the link beside them
 	MTU        int            `json:"mtu"`                // the largest inner MTU of its links
 	PublicKey  key.Public     `json:"publicKey,omitzero"` // zero: pending
 	Peers      []*Peer        `json:"peers"`              // sorted by gateway

@@ -60,8 +60,10 @@ func (d *Device) validate() error {
 	if d.ListenPort == 0 || !validMTU(d.MTU) {
 		return fmt.Errorf("want a listen port and an MTU from 68 to 65535")
 	}
-	if err := canonical(d.Addresses); err != nil {
-		return fmt.Errorf("addresses: %w", err)
+	for _, a := range d.Addresses {
+		if single := a.Bits() >= a.Addr().BitLen()-1; !a.IsValid() || a.Addr().Is4In6() || !single && a != a.Masked() {
+			return fmt.Errorf("address %s is neither one of a pair nor canonical", a)
+		}
 	}
 	seen := map[string]bool{}
 	for i, p := range d.Peers {

@@ -2,6 +2,7 @@ package state
 
 import (
 	"bytes"
+	"cmp"
 	"encoding/json"
 	"fmt"
 	"maps"
@@ -46,11 +47,11 @@ func (l *Lock) check() string {
 	if !fabric.ValidName(l.Fabric) {
 		return "the fabric's name " + diag.Quote(l.Fabric) + " is not a DNS label"
 	}
-	if why := checkNumbers(l.Places, l.Gateways); why != "" {
+	if why := cmp.Or(checkNumbers(l.Places, l.Gateways), checkLinks(l.Links)); why != "" {
 		return why
 	}
 	if a := l.Accepted; a != nil {
-		if why := checkNumbers(a.Places, a.Gateways); why != "" {
+		if why := cmp.Or(checkNumbers(a.Places, a.Gateways), checkLinks(a.Links)); why != "" {
 			return "in what was accepted, " + why
 		}
 	}
@@ -84,6 +85,34 @@ func checkNumbers(places map[string]int, gateways map[string]Gateway) string {
 	return ""
 }
 
+// checkLinks sees that no two links have the same number, and no two of a gateway the same port.
+func checkLinks(links map[string]Link) string {
+	type socket struct {
+		gateway string
+		port    int
+	}
+	byNumber, byPort := map[int]string{}, map[socket]string{}
+	for _, name := range slices.Sorted(maps.Keys(links)) {
+		l := links[name]
+		ends := strings.Fields(name)
+		if len(ends) < 2 || !fabric.ValidName(ends[0]) || !fabric.ValidName(ends[1]) || l.Ports[0] < 0 || l.Ports[1] < 0 {
+			return fmt.Sprintf("link %s does not name two gateways and their ports", diag.Quote(name))
+		}
+		if other, taken := byNumber[l.Number]; taken || l.Number < 1 {
+			return fmt.Sprintf("link %s has number %d, which is less than 1 or that of link %s", diag.Quote(name), l.Number, diag.Quote(other))
+		}
+		byNumber[l.Number] = name
+		for end, port := range l.Ports {
+			at := socket{ends[end], port}
+			if other, taken := byPort[at]; taken {
+				return fmt.Sprintf("links %s and %s have the same port at %s", diag.Quote(other), diag.Quote(name), ends[end])
+			}
+			byPort[at] = name
+		}
+	}
+	return ""
+}
+
 // Encode returns the lock as indented JSON with sorted keys, so that version control shows what changed and nothing else.
 func (l *Lock) Encode() ([]byte, error) {
 	var b bytes.Buffer
@@ -103,6 +132,7 @@ func (l *Lock) Accept(source []byte, revisions map[string]string) *Lock {
 		Source:    strings.Split(string(source), "\n"),
 		Places:    maps.Clone(l.Places),
 		Gateways:  maps.Clone(l.Gateways),
+		Links:     maps.Clone(l.Links),
 		Revisions: revisions,
 	}
 	return &next
@@ -114,7 +144,7 @@ func (l *Lock) Before() (lock *Lock, source []byte, ok bool) {
 		return nil, nil, false
 	}
 	a := l.Accepted
-	return &Lock{Fabric: l.Fabric, Places: a.Places, Gateways: a.Gateways}, []byte(strings.Join(a.Source, "\n")), true
+	return &Lock{Fabric: l.Fabric, Places: a.Places, Gateways: a.Gateways, Links: a.Links}, []byte(strings.Join(a.Source, "\n")), true
 }
 
 // With returns a lock that knows the public key of a gateway.

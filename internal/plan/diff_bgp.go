@@ -1,0 +1,115 @@
+package plan
+
+import (
+	"cmp"
+	"fmt"
+	"slices"
+	"strings"
+)
+
+// bgp compares what two routing daemons have to be.
+func (c *changes) bgp(a, b *BGP) {
+	if a == b {
+		return
+	}
+	c.parts("bgp", a.describe(), b.describe())
+	empty := BGP{}
+	a, b = cmp.Or(a, &empty), cmp.Or(b, &empty)
+	c.lists("bgp announces", a.Own, b.Own)
+	if (kind[Neighbor]{"neighbors", "", func(n *Neighbor) string { return n.Name }}).whole(c, a.Neighbors, b.Neighbors) {
+		return
+	}
+	order := func(x, y *Neighbor) int { return cmp.Or(strings.Compare(x.Name, y.Name), x.Address.Compare(y.Address)) }
+	pairs(a.Neighbors, b.Neighbors, order, func(x, y *Neighbor) {
+		n := cmp.Or(y, x)
+		name := fmt.Sprintf("neighbor %s at %s", n.Name, n.Address)
+		switch {
+		case x == nil:
+			c.parts(name, nil, append(y.describe(), "accepts "+few(y.Accept)))
+		case y == nil:
+			c.parts(name, x.describe(), nil)
+		default:
+			c.parts(name, x.describe(), y.describe())
+			c.lists(name+" accepts", x.Accept, y.Accept)
+		}
+	})
+}
+
+// describe says what a daemon is beside its neighbours and prefixes, part by part.
+func (b *BGP) describe() []string {
+	if b == nil {
+		return nil
+	}
+	parts := []string{string(b.Daemon), fmt.Sprintf("AS %d", b.ASN), fmt.Sprintf("router ID %s", b.RouterID)}
+	if len(b.Tags) > 0 {
+		parts = append(parts, "tags "+numbers(b.Tags))
+	}
+	if b.MaxPaths > 1 {
+		parts = append(parts, fmt.Sprintf("shares packets among %d tunnels", b.MaxPaths))
+	}
+	return parts
+}
+
+// describe says what a session is beside its prefixes, part by part.
+func (n *Neighbor) describe() []string {
+	over := "on the LAN"
+	if !n.External() {
+		over = fmt.Sprintf("over %s from %s", n.Device, n.Local)
+	}
+	parts := []string{over, fmt.Sprintf("AS %d", n.ASN), "told " + string(n.Tell), fmt.Sprintf("at most %s and %d prefixes", hops(n.MaxHops), n.MaxPrefixes)}
+	if n.Spoke {
+		parts = append(parts, "a spoke")
+	}
+	if len(n.Tags) > 0 {
+		parts = append(parts, "tags "+numbers(n.Tags))
+	}
+	if n.BFD != nil {
+		parts = append(parts, fmt.Sprintf("BFD %d ms × %d", n.BFD.Interval, n.BFD.Multiplier))
+	}
+	if n.Password != "" {
+		parts = append(parts, "password of file "+n.Password)
+	}
+	if len(n.Prefer) > 0 {
+		parts = append(parts, n.preferences())
+	}
+	return parts
+}
+
+// preferences says what routes are worth: the first words of a list that can be long.
+func (n *Neighbor) preferences() string {
+	const shown = 2
+	var words []string
+	for _, p := range n.Prefer[:min(shown, len(n.Prefer))] {
+		words = append(words, p.String())
+	}
+	if more := len(n.Prefer) - shown; more > 0 {
+		words = append(words, fmt.Sprintf("%d more", more))
+	}
+	return "metric " + strings.Join(words, ", ")
+}
+
+// String returns a preference as plans show it: "3 at 1 hop with tag 7".
+func (p Preference) String() string {
+	out := fmt.Sprint(p.Metric)
+	if p.LocalPreference != 0 {
+		out += fmt.Sprintf(" (preference %d)", p.LocalPreference)
+	}
+	if p.Hops != 0 {
+		out += " at " + hops(p.Hops)
+	}
+	if p.Tag != 0 {
+		out += fmt.Sprintf(" with tag %d", p.Tag)
+	}
+	return out
+}
+
+func hops(n int) string {
+	if n == 1 {
+		return "1 hop"
+	}
+	return fmt.Sprintf("%d hops", n)
+}
+
+func numbers(list []uint32) string {
+	return strings.Trim(strings.Join(strings.Fields(fmt.Sprint(slices.Sorted(slices.Values(list)))), ","), "[]")
+}

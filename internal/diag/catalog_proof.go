@@ -63,5 +63,14 @@ func proof() []Entry {
 		{"RW3033", "A name in the plan is unknown or given twice",
 			"Gateways and places find each other by their names. A gateway whose place the plan does not have serves nobody, and of two with one name only one is found.",
 			"Compile the plan again."},
+		{"RW3034", "A BGP session that cannot come up",
+			"The two ends of a session do not agree: on its addresses, on AS numbers, or on the device that it runs over; or AllowedIPs do not let it pass.",
+			"A compiled plan has no such session. Compile again; of a plan that somebody wrote by hand, correct both ends."},
+		{"RW3035", "Packets shared between gateways",
+			"Two ways to the same prefix are equally good and lead by different gateways. Each gateway's firewall knows the flows that it saw, and answers may come by the other.",
+			"Give one of the two a lower metric. A compiled plan ranks every way; compile it again."},
+		{"RW3036", "Gateways that do not agree on a way",
+			"What neighbours prefer goes in a circle, so that each choice makes another neighbour choose anew.",
+			"A compiled plan has no such preferences. Compile again; of a plan that somebody wrote by hand, prefer shorter AS paths."},
 	}
 }

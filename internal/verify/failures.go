@@ -10,9 +10,13 @@ import (
 
 // Failures checks the plan again for the loss of each gateway and of each link, and reports what breaks that held before.
 //
-// Routes do not change when something is lost, so a packet that crosses the lost thing dies and every other one goes on as before.
+// Static routes do not change when something is lost, so a packet that crosses the lost thing dies and every other one goes on as before.
 // Hence one pass over all pairs tells everything: each pair names the gateways and links that it crosses, there and back.
+// Where gateways speak BGP routes do change, so each loss is proven anew (reroute.go).
 func Failures(p *plan.Fabric, facts Facts, in *intent.Fabric) []Failure {
+	if speaks(p) {
+		return rerouted(p, facts, in)
+	}
 	m := New(p, facts)
 	before := m.Check(in)
 	l := newLosses(m, before)
@@ -132,6 +136,8 @@ func (l *losses) crossed(j *judge, t *tally, promised bool, tests set, pair [2]i
 	}
 }
 
+func byLost(a, b Failure) int { return cmp.Compare(a.Lost, b.Lost) }
+
 // write joins what the workers have seen.
 func (l *losses) write(tallies []*tally) []Failure {
 	out := make([]Failure, len(l.names))
@@ -155,6 +161,6 @@ func (l *losses) write(tallies []*tally) []Failure {
 		out[i] = f
 	}
 	links := out[len(l.m.gateways):]
-	slices.SortFunc(links, func(a, b Failure) int { return cmp.Compare(a.Lost, b.Lost) })
+	slices.SortFunc(links, byLost)
 	return out
 }

@@ -13,6 +13,7 @@ type Facts struct {
 	Down     []string   // gateways that are dead
 	Cut      []Link     // pairs of gateways, or of places, between which no packet passes
 	Underlay []Underlay // paths that carry less, or more, than the plan was computed from
+	Drained  []string   // gateways that ask neighbours to go by others
 	NoICMP   bool       // somebody on the way drops ICMP: a packet too big is lost without a word
 }
 

@@ -37,8 +37,9 @@ type Model struct {
 	changes      map[int32]*overlay // what Update changed, by column of a row
 }
 
-// New indexes a plan under some facts. It never fails: whatever is wrong with a plan is a finding.
+// New indexes a plan under some facts. Where gateways speak BGP it first works out what they come to. It never fails: whatever is wrong with a plan is a finding.
 func New(p *plan.Fabric, facts Facts) *Model {
+	p, spoken := converged(p, facts)
 	m := &Model{
 		plan: p, facts: newConditions(facts), pool: newPool(),
 		numbers: map[string]int32{}, placeNumbers: map[string]int32{}, changes: map[int32]*overlay{},
@@ -51,6 +52,7 @@ func New(p *plan.Fabric, facts Facts) *Model {
 	}
 	m.connect()
 	m.findRepeated()
+	m.problems = append(m.problems, spoken...)
 	return m
 }
 

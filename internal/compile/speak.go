@@ -49,7 +49,9 @@ func (e *speakers) gateway(g *gateway) *plan.Gateway {
 		}
 	}
 	slices.SortFunc(out.Devices, func(a, b plan.Device) int { return strings.Compare(a.Name, b.Name) })
-	slices.SortFunc(out.Routes, func(a, b *plan.Route) int { return cmp.Or(strings.Compare(a.Device, b.Device), strings.Compare(a.Peer, b.Peer)) })
+	slices.SortFunc(out.Routes, func(a, b *plan.Route) int {
+		return cmp.Or(strings.Compare(a.Device, b.Device), strings.Compare(a.Peer, b.Peer))
+	})
 	out.BGP = e.bgp(g)
 	return out
 }
@@ -97,7 +99,9 @@ func (e *speakers) bgp(g *gateway) *plan.BGP {
 	for i := range g.place.Routers {
 		out.Neighbors = append(out.Neighbors, e.router(&g.place.Routers[i]))
 	}
-	slices.SortFunc(out.Neighbors, func(a, b *plan.Neighbor) int { return cmp.Or(strings.Compare(a.Name, b.Name), a.Address.Compare(b.Address)) })
+	slices.SortFunc(out.Neighbors, func(a, b *plan.Neighbor) int {
+		return cmp.Or(strings.Compare(a.Name, b.Name), a.Address.Compare(b.Address))
+	})
 	return out
 }
 

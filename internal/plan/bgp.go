@@ -48,7 +48,7 @@ type Neighbor struct {
 type Tell string
 
 const (
-	TellOwn    Tell = "own"    // what this gateway originates
+	TellOwn    Tell = "own"    // what this gateway originates, and what a router of its place announced
 	TellSpokes Tell = "spokes" // that, and what was learnt from neighbours with Spoke
 	TellAll    Tell = "all"    // that, and whatever was learnt
 	TellLearnt Tell = "learnt" // whatever was learnt, with the metric that it has here: a router of the place chooses its gateway by it

@@ -480,6 +480,8 @@ func (t *tables) place(n int32) *plan.Place {
 			p.Routes = append(p.Routes, &plan.RouterRoute{To: to, Gateway: m.gateways[g].Name, Prefixes: prefixes.Normal(part)})
 		}
 	}
-	slices.SortStableFunc(p.Routes, func(a, b *plan.RouterRoute) int { return cmp.Or(strings.Compare(a.To, b.To), strings.Compare(a.Gateway, b.Gateway)) })
+	slices.SortStableFunc(p.Routes, func(a, b *plan.RouterRoute) int {
+		return cmp.Or(strings.Compare(a.To, b.To), strings.Compare(a.Gateway, b.Gateway))
+	})
 	return &p
 }

@@ -33,7 +33,7 @@ protocol static { ipv4;
 	route 10.66.0.0/16 unreachable;
 	route 10.1.192.0/18 unreachable { bgp_path.prepend(65200); };
 }
-protocol bgp gateway {
+protocol bgp toward {
 	local 10.1.0.2 as 65100;
 	neighbor 10.1.0.1 as 65001;
 	%s
@@ -48,7 +48,7 @@ func (w *world) coreRouter(g *gateway, bits int, session string) *coreRouter {
 	needs(w.T, "bird")
 	needs(w.T, "birdc")
 	r := &coreRouter{w, nstest.New(w.T), filepath.Join(w.dir, "core")}
-	nstest.Join(w.T, nstest.Plug{NS: g.ns, Name: "lan"}, nstest.Plug{NS: r.ns, Name: "lan", Addr: "10.1.0.2/24"})
+	nstest.Join(w.T, nstest.Plug{NS: g.ns, Name: "lan"}, nstest.Plug{NS: r.ns, Name: "place", Addr: "10.1.0.2/24"})
 	g.address("lan", netip.PrefixFrom(netip.MustParseAddr("10.1.0.1"), bits))
 	if err := os.Mkdir(r.dir, 0o700); err != nil {
 		w.Fatal(err)
@@ -77,7 +77,7 @@ func (r *coreRouter) ask(words ...string) string {
 }
 
 var (
-	announced = regexp.MustCompile(`(?m)^(\S+)\s+unicast \[gateway `)
+	announced = regexp.MustCompile(`(?m)^(?:1007-)?(\S+)\s+unicast \[toward `)
 	med       = regexp.MustCompile(`BGP\.med: (\d+)`)
 )
 
@@ -85,7 +85,7 @@ var (
 func (r *coreRouter) hears(prefix string, metric int) {
 	r.w.Helper()
 	r.w.until(func() string {
-		out := r.ask("show", "route", "all", "protocol", "gateway")
+		out := r.ask("show", "route", "all", "protocol", "toward")
 		told, m := announced.FindAllStringSubmatch(out, -1), med.FindStringSubmatch(out)
 		if len(told) != 1 || told[0][1] != prefix || m == nil || m[1] != fmt.Sprint(metric) {
 			return fmt.Sprintf("the router was told %s, want %s with metric %d", strings.TrimSpace(out), prefix, metric)
@@ -134,7 +134,7 @@ func router(w *world) {
 	})
 	a.with("b", func(n *plan.Neighbor) { n.Tell = plan.TellOwn })
 	w.apply(a)
-	b.hears("a", "10.1.0.0/16", "fd00:1::/32") // what the router told is not what a originates
+	b.hears("a", "10.1.0.0/16", "10.1.192.0/18", "10.1.64.0/18", "fd00:1::/32") // what the router told is the place's own
 	w.established(a, b)
 }
 

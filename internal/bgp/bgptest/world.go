@@ -149,7 +149,9 @@ func (g *gateway) in(f func()) { nstest.In(g.w.T, g.ns, f) }
 func (w *world) apply(gateways ...*gateway) (changes []string) {
 	w.Helper()
 	for _, g := range gateways {
-		slices.SortFunc(g.want.Neighbors, func(a, b *plan.Neighbor) int { return cmp.Or(strings.Compare(a.Name, b.Name), a.Address.Compare(b.Address)) })
+		slices.SortFunc(g.want.Neighbors, func(a, b *plan.Neighbor) int {
+			return cmp.Or(strings.Compare(a.Name, b.Name), a.Address.Compare(b.Address))
+		})
 		mine, given := *g.want.BGP, g.want // the daemon may keep what it is given, and we go on changing ours
 		given.BGP, mine.Neighbors = &mine, slices.Clone(mine.Neighbors)
 		g.in(func() {

@@ -1,0 +1,441 @@
+package frr
+
+import (
+	"crypto/sha256"
+	"encoding/hex"
+	"fmt"
+	"net/netip"
+	"slices"
+	"strconv"
+	"strings"
+
+	"ropeway/internal/bgp"
+	"ropeway/internal/plan"
+)
+
+// Render returns the configuration as FRR writes it, for people and for its own check. Passwords are not in it.
+func Render(c *bgp.Config) string {
+	return render(c).text(nil)
+}
+
+// A line is one thing that FRR is told, where it is told, and how it is told to forget it. Two lines of one key are one thing: the later takes the earlier's place.
+type line struct {
+	context string // the line below which it stands: "router bgp 65001"; "": at the top
+	set     string
+	unset   string // "": it goes with the context, or is never taken back
+	key     string
+	mark    string // of a password: what tells it from another, and is shown to nobody
+}
+
+// A script is a configuration: lines in the order in which each knows what it names. Policies are named by what they say, so none ever changes: a neighbour is given
+// another one instead, and never has half of one.
+type script struct {
+	lines []line
+	known map[string]bool // contexts and keys that are there
+}
+
+func (s *script) add(context, set, unset, key string) {
+	id := context + "\n" + key
+	if !s.known[id] {
+		s.known[id] = true
+		s.lines = append(s.lines, line{context: context, set: set, unset: unset, key: key})
+	}
+}
+
+// simple adds a line that is taken back by "no" before it.
+func (s *script) simple(context, set string) { s.add(context, set, "no "+set, set) }
+
+// text returns lines as vtysh reads them.
+func (s *script) text(passwords map[string]string) string {
+	return write(s.lines, passwords)
+}
+
+func write(lines []line, passwords map[string]string) string {
+	var b strings.Builder
+	context := ""
+	for _, l := range lines {
+		if l.context != context {
+			leave(&b, context)
+			enter(&b, l.context)
+			context = l.context
+		}
+		set := l.set
+		for placeholder, secret := range passwords {
+			set = strings.Replace(set, placeholder, secret, 1)
+		}
+		b.WriteString(strings.Repeat(" ", depth(context)) + set + "\n")
+	}
+	leave(&b, context)
+	return b.String()
+}
+
+// separator stands between the lines of a context within a context.
+const separator = " / "
+
+func depth(context string) int {
+	if context == "" {
+		return 0
+	}
+	return strings.Count(context, separator) + 1
+}
+
+func enter(b *strings.Builder, context string) {
+	if context != "" {
+		for i, l := range strings.Split(context, separator) {
+			b.WriteString(strings.Repeat(" ", i) + l + "\n")
+		}
+	}
+}
+
+func leave(b *strings.Builder, context string) {
+	switch {
+	case context == "":
+	case strings.Contains(context, "address-family"):
+		b.WriteString(" exit-address-family\nexit\n!\n")
+	default:
+		b.WriteString("exit\n!\n")
+	}
+}
+
+// Large communities of ours (see plan.TagASN): the tags, and the marks of what a spoke told and of what a router of the place told, which stay on the gateway.
+const (
+	tags       = "114:1:"
+	spokeMark  = "114:0:1"
+	routerMark = "114:0:2"
+)
+
+// render writes a configuration.
+func render(c *bgp.Config) *script {
+	r := &renderer{script: &script{known: map[string]bool{}}, c: c}
+	r.simple("", "bgp route-map delay-timer 1")
+	r.lists()
+	r.sources()
+	r.router = fmt.Sprintf("router bgp %d", c.ASN)
+	r.policies()
+	r.speaker()
+	for _, n := range c.Neighbors {
+		r.neighbor(n)
+	}
+	r.families()
+	return r.script
+}
+
+type renderer struct {
+	*script
+	c      *bgp.Config
+	router string
+	in     []string // route maps by number of neighbour
+	out    []string
+}
+
+// lists are what all policies go by.
+func (r *renderer) lists() {
+	r.simple("", "bgp as-path access-list RW-OWN seq 5 permit ^$")
+	r.simple("", "bgp large-community-list standard RW-SPOKE seq 5 permit "+spokeMark)
+	r.simple("", "bgp large-community-list standard RW-ROUTER seq 5 permit "+routerMark)
+	r.simple("", fmt.Sprintf("bgp large-community-list expanded RW-MARKS seq 5 permit ^%d:0:", plan.TagASN))
+	r.simple("", fmt.Sprintf("bgp large-community-list expanded RW-OURS seq 5 permit ^%d:", plan.TagASN))
+	r.simple("", "bgp community-list standard RW-SHUTDOWN seq 5 permit graceful-shutdown")
+}
+
+// path returns the list of AS paths that have so many ASes, and of shorter ones, too, where those are wanted.
+func (r *renderer) path(hops int, orLess bool) string {
+	name, first := fmt.Sprintf("RW-HOPS-%d", hops), hops
+	if orLess {
+		name, first = fmt.Sprintf("RW-MOST-%d", hops), 1
+	}
+	for n := first; n <= hops; n++ {
+		r.simple("", fmt.Sprintf("bgp as-path access-list %s seq %d permit ^[0-9]+%s$", name, 5*n, strings.Repeat("_[0-9]+", n-1)))
+	}
+	return name
+}
+
+// tag returns the list of large communities that is one tag.
+func (r *renderer) tag(n uint32) string {
+	name := fmt.Sprintf("RW-TAG-%d", n)
+	r.simple("", fmt.Sprintf("bgp large-community-list standard %s seq 5 permit %s%d", name, tags, n))
+	return name
+}
+
+// prefixes returns the list of prefixes that holds those of a family and longer ones.
+func (r *renderer) prefixes(all []netip.Prefix, is6 bool) string {
+	list := slices.DeleteFunc(slices.Clone(all), func(p netip.Prefix) bool { return p.Addr().Is6() != is6 })
+	word := "ip"
+	if is6 {
+		word = "ipv6"
+	}
+	name := "RW-" + digest(fmt.Sprint(word, list))
+	for i, p := range list {
+		longer := ""
+		if p.Bits() < p.Addr().BitLen() {
+			longer = fmt.Sprintf(" le %d", p.Addr().BitLen())
+		}
+		r.simple("", fmt.Sprintf("%s prefix-list %s seq %d permit %s%s", word, name, 5*(i+1), p, longer))
+	}
+	if len(list) == 0 {
+		r.simple("", fmt.Sprintf("%s prefix-list %s seq 5 deny any", word, name))
+	}
+	return name
+}
+
+// digest names what was written by what it says.
+func digest(text string) string {
+	sum := sha256.Sum256([]byte(text))
+	return hex.EncodeToString(sum[:6])
+}
+
+// sources says what the gateway calls itself on routes that it learnt.
+func (r *renderer) sources() {
+	for _, a := range r.c.Sources {
+		word := "ip"
+		if a.Is6() {
+			word = "ipv6"
+		}
+		name := r.policy([]entry{{permit: true, do: []string{"set src " + a.String()}}})
+		r.add("", fmt.Sprintf("%s protocol bgp route-map %s", word, name), fmt.Sprintf("no %s protocol bgp", word), word+" protocol bgp")
+	}
+}
+
+// An entry is one of a route map.
+type entry struct {
+	permit bool
+	do     []string // match and set
+	next   int      // number of the entry that follows where this one fits; 0: none does, it decides; -1: the next
+}
+
+// policy writes a route map and returns its name.
+func (r *renderer) policy(entries []entry) string {
+	name := "RW-" + digest(fmt.Sprint(entries))
+	for i, e := range entries {
+		verb := "deny"
+		if e.permit {
+			verb = "permit"
+		}
+		context := fmt.Sprintf("route-map %s %s %d", name, verb, 10*(i+1))
+		for _, l := range e.do {
+			r.add(context, l, "", l)
+		}
+		switch {
+		case e.next < 0:
+			r.add(context, "on-match next", "", "on-match")
+		case e.next > 0:
+			r.add(context, fmt.Sprintf("on-match goto %d", 10*e.next), "", "on-match")
+		case len(e.do) == 0:
+			r.add(context, "description otherwise", "", "description")
+		}
+	}
+	return name
+}
+
+// policies writes what is believed of every neighbour and what it is told.
+func (r *renderer) policies() {
+	for _, n := range r.c.Neighbors {
+		if n.External() {
+			r.in, r.out = append(r.in, r.fromRouter(n)), append(r.out, r.toRouter())
+		} else {
+			r.in, r.out = append(r.in, r.fromGateway(n)), append(r.out, r.toGateway(n))
+		}
+	}
+}
+
+// accepted matches what a neighbour may announce.
+func (r *renderer) accepted(n *plan.Neighbor) []string {
+	word := "ip"
+	if n.Address.Is6() {
+		word = "ipv6"
+	}
+	return []string{
+		fmt.Sprintf("match %s address prefix-list %s", word, r.prefixes(n.Accept, n.Address.Is6())),
+		"match as-path " + r.path(n.MaxHops, true),
+	}
+}
+
+// believed begins the policy of what is believed of a neighbour: what he may not announce ends at the second entry. What follows sets what the rest is worth.
+func (r *renderer) believed(n *plan.Neighbor, first ...string) []entry {
+	return []entry{{permit: true, do: append(r.accepted(n), first...), next: 3}, {permit: false}}
+}
+
+// preferred adds what routes are worth: the first preference that fits goes on to the entry that follows them all.
+func (r *renderer) preferred(entries []entry, n *plan.Neighbor) []entry {
+	after := len(entries) + len(n.Prefer) + 2
+	for _, p := range n.Prefer {
+		e := entry{permit: true, next: after}
+		if p.Hops > 0 {
+			e.do = append(e.do, "match as-path "+r.path(p.Hops, false))
+		}
+		if p.Tag > 0 {
+			e.do = append(e.do, "match large-community "+r.tag(p.Tag))
+		}
+		e.do = append(e.do, worth(p)...)
+		entries = append(entries, e)
+	}
+	return append(entries, entry{permit: true, do: worth(plan.Preference{}), next: -1})
+}
+
+// fromGateway is what is believed of a gateway.
+func (r *renderer) fromGateway(n *plan.Neighbor) string {
+	entries := r.believed(n, "set large-comm-list RW-MARKS delete")
+	if n.Spoke {
+		entries = append(entries, entry{permit: true, do: []string{"set large-community " + spokeMark + " additive"}, next: -1})
+	}
+	return r.policy(append(r.preferred(entries, n), entry{permit: true, do: []string{"match community RW-SHUTDOWN", "set local-preference 0"}}, entry{permit: true}))
+}
+
+func worth(p plan.Preference) []string {
+	preference := p.LocalPreference
+	if preference == 0 {
+		preference = 100
+	}
+	return []string{fmt.Sprintf("set local-preference %d", preference), fmt.Sprintf("set metric %d", p.Metric)}
+}
+
+// toGateway is what a gateway is told. What a router of the place announced counts as the place's own.
+func (r *renderer) toGateway(n *plan.Neighbor) string {
+	const last = 5 // the entry that all that is told comes to
+	tagged := func(match string) entry {
+		e := entry{permit: true, do: []string{match}, next: last}
+		if words := communities(r.c.Tags, n.Tags); words != "" {
+			e.do = append(e.do, "set large-community "+words+" additive")
+		}
+		return e
+	}
+	entries := []entry{tagged("match as-path RW-OWN"), tagged("match large-community RW-ROUTER"), {permit: false}, {permit: false}}
+	switch n.Tell {
+	case plan.TellAll:
+		entries[2] = entry{permit: true, next: last}
+	case plan.TellSpokes:
+		entries[2] = entry{permit: true, do: []string{"match large-community RW-SPOKE"}, next: last}
+	case plan.TellLearnt:
+		entries = []entry{{do: []string{"match as-path RW-OWN"}}, {do: []string{"match large-community RW-ROUTER"}}, {permit: true, next: last}, {permit: false}}
+	}
+	forget := entry{permit: true, do: []string{"set large-comm-list RW-MARKS delete"}}
+	if r.c.Drained {
+		forget.next = -1
+		return r.policy(append(entries, forget, entry{permit: true, do: []string{"set community graceful-shutdown additive"}}))
+	}
+	return r.policy(append(entries, forget))
+}
+
+func communities(lists ...[]uint32) string {
+	var out []string
+	for _, l := range lists {
+		for _, t := range l {
+			out = append(out, tags+strconv.FormatUint(uint64(t), 10))
+		}
+	}
+	return strings.Join(out, " ")
+}
+
+// fromRouter is what is believed of a router of the place. What it announces looks as if the place originated it.
+func (r *renderer) fromRouter(n *plan.Neighbor) string {
+	own := []string{fmt.Sprintf("set as-path exclude %d", n.ASN), "set large-community " + routerMark + " additive"}
+	return r.policy(append(r.preferred(r.believed(n, "set large-comm-list RW-OURS delete"), n), entry{permit: true, do: own}))
+}
+
+// toRouter is what a router of the place is told: what was learnt, with the metric that it has here.
+func (r *renderer) toRouter() string {
+	told := entry{permit: true, do: []string{"set large-comm-list RW-OURS delete"}}
+	if r.c.Drained {
+		told.do = append(told.do, fmt.Sprintf("set metric +%d", bgp.DrainMetric))
+	}
+	return r.policy([]entry{{do: []string{"match as-path RW-OWN"}}, {do: []string{"match large-community RW-ROUTER"}}, told})
+}
+
+// speaker writes what holds for all sessions.
+func (r *renderer) speaker() {
+	for _, l := range []string{
+		fmt.Sprintf("bgp router-id %s", r.c.RouterID),
+		"bgp always-compare-med",
+		"bgp deterministic-med",
+		"bgp bestpath as-path multipath-relax",
+		"bgp bestpath med missing-as-worst",
+		"no bgp default ipv4-unicast",
+		"no bgp network import-check",
+		"no bgp ebgp-requires-policy",
+		"bgp log-neighbor-changes",
+	} {
+		r.add(r.router, l, "", l)
+	}
+}
+
+// neighbor writes what holds for one session, its family apart.
+func (r *renderer) neighbor(n *plan.Neighbor) {
+	to := "neighbor " + n.Address.String()
+	set := func(what, value string) {
+		r.add(r.router, to+" "+what+value, "no "+to+" "+what, to+" "+what)
+	}
+	r.add(r.router, fmt.Sprintf("%s remote-as %d", to, n.ASN), "no "+to, to)
+	set("description", " "+n.Name)
+	set("timers", fmt.Sprintf(" %d %d", bgp.Keepalive, bgp.Hold))
+	set("timers connect", fmt.Sprintf(" %d", bgp.Connect))
+	set("advertisement-interval", " 0")
+	if n.External() {
+		set("disable-connected-check", "")
+	} else {
+		set("update-source", " "+n.Local.String())
+		set("sender-as-path-loop-detection", "")
+	}
+	if n.Password != "" {
+		set("password", " "+placeholder(n.Password))
+		r.lines[len(r.lines)-1].mark = digest(r.c.RouterID.String() + to + r.c.Passwords[n.Password])
+	}
+	if n.BFD != nil {
+		set("bfd profile", " "+r.watch(n.BFD))
+	}
+}
+
+// placeholder stands where a password goes when a daemon is told. A name is a DNS label, so no password's place is part of another's.
+func placeholder(name string) string { return "<password:" + name + ">" }
+
+// watch writes the profile of a neighbour that is watched by BFD. It is put before the router, which names it.
+func (r *renderer) watch(b *plan.BFD) string {
+	name := fmt.Sprintf("RW-%d-%d", b.Interval, b.Multiplier)
+	context := "bfd" + separator + "profile " + name
+	if r.known[context+"\ndetect-multiplier"] {
+		return name
+	}
+	profile := &script{known: r.known}
+	profile.add(context, fmt.Sprintf("detect-multiplier %d", b.Multiplier), "", "detect-multiplier")
+	profile.add(context, fmt.Sprintf("receive-interval %d", b.Interval), "", "receive-interval")
+	profile.add(context, fmt.Sprintf("transmit-interval %d", b.Interval), "", "transmit-interval")
+	r.lines = append(profile.lines, r.lines...)
+	return name
+}
+
+// families writes what each family of addresses exchanges with whom.
+func (r *renderer) families() {
+	for _, is6 := range []bool{false, true} {
+		context := r.router + separator + "address-family ipv4 unicast"
+		if is6 {
+			context = r.router + separator + "address-family ipv6 unicast"
+		}
+		for _, p := range r.c.Own {
+			if p.Addr().Is6() == is6 {
+				r.simple(context, "network "+p.String())
+			}
+		}
+		spoken := false
+		for i, n := range r.c.Neighbors {
+			if n.Address.Is6() == is6 {
+				r.session(context, n, r.in[i], r.out[i])
+				spoken = true
+			}
+		}
+		if spoken {
+			r.add(context, fmt.Sprintf("maximum-paths %d", r.c.MaxPaths), "", "maximum-paths")
+		}
+	}
+}
+
+// session writes what a family exchanges with a neighbour. It is told who is believed before it begins to listen.
+func (r *renderer) session(context string, n *plan.Neighbor, in, out string) {
+	to := "neighbor " + n.Address.String()
+	set := func(key, line string) { r.add(context, to+" "+line, "no "+to+" "+line, to+" "+key) }
+	set("in", "route-map "+in+" in")
+	set("out", "route-map "+out+" out")
+	set("maximum-prefix", fmt.Sprintf("maximum-prefix %d restart 1", n.MaxPrefixes))
+	if n.External() {
+		set("unchanged", "attribute-unchanged med")
+	}
+	set("activate", "activate")
+}

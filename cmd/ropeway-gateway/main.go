@@ -48,12 +48,13 @@ func newRootCommand() *cobra.Command {
 	root := &cobra.Command{
 		Use:   "ropeway-gateway",
 		Short: "Make this machine the gateway that its plan describes",
-		Long: `ropeway-gateway makes this machine what the plan of its gateway says (WireGuard devices, routes, nftables, kernel settings),
-and keeps it so. It can be stopped or killed at any moment: everything goes on forwarding, and the next start goes on from there.`,
+		Long: `ropeway-gateway makes this machine what the plan of its gateway says (WireGuard devices, routes, nftables, kernel settings,
+BGP), and keeps it so. It can be stopped or killed at any moment: everything goes on forwarding, and the next start goes on from there.`,
 		Example: `  ropeway-gateway key                                    # the public key of this gateway, for: ropeway keys add
   ropeway-gateway run --plan /etc/ropeway/plan.json      # under systemd, usually
   ropeway-gateway run --plan plan.json --dry-run         # what would change?
   ropeway-gateway status
+  ropeway-gateway drain                                  # lead traffic around this machine, before work on it
   ropeway-gateway down                                   # take everything of Ropeway's away`,
 		SilenceUsage:  true,
 		SilenceErrors: true,
@@ -63,7 +64,8 @@ and keeps it so. It can be stopped or killed at any moment: everything goes on f
 	root.SetFlagErrorFunc(func(cmd *cobra.Command, err error) error {
 		return problem("RW6001", err.Error(), cmd.CommandPath()+" --help lists the flags")
 	})
-	root.AddCommand(newRunCommand(), newKeyCommand(), newStatusCommand(), newDownCommand(), newVersionCommand(), newDeviceCommand(), newEnrollCommand())
+	root.AddCommand(newRunCommand(), newKeyCommand(), newStatusCommand(), newNeighborsCommand(), newRoutesCommand(), newDrainCommand(), newUndrainCommand(),
+		newDownCommand(), newVersionCommand(), newDeviceCommand(), newEnrollCommand())
 	explainArguments(root)
 	return root
 }

@@ -37,13 +37,14 @@ the gateway has to reach a controller in time, or it goes back to the one before
 	flags.BoolVar(&dry, "dry-run", false, "print what would change, and change nothing")
 	flags.DurationVar(&wait.confirmWithin, "confirm-within", courier.ConfirmWithin, "how long no controller may answer under a new plan before the gateway goes back to the last one")
 	flags.DurationVar(&wait.staleAfter, "stale-after", courier.StaleAfter, "how long no controller may be heard before status and metrics say so")
+	flags.DurationVar(&opts.DrainOnStop, "drain-on-stop", 0, "where the gateway speaks BGP, lead traffic around it before ending, and wait at most so long for it to be quiet; the next start takes that back")
 	flags.StringVar(&format, "log-format", string(logs.Text), "format of the log: text or json")
 	d.addState(cmd)
 	d.addRun(cmd)
 	_ = cmd.MarkFlagFilename("plan", "json")
 	_ = cmd.RegisterFlagCompletionFunc("log-format", cobra.FixedCompletions([]string{"text", "json"}, cobra.ShellCompDirectiveNoFileComp))
 	cmd.RunE = func(cmd *cobra.Command, _ []string) (err error) {
-		opts.State, opts.Run = d.state, d.run
+		opts.State, opts.Run, opts.Daemons = d.state, d.run, daemonsIn(d.run)
 		if opts.Log, err = logs.New(cmd.ErrOrStderr(), logs.Format(format)); err != nil {
 			return problem("RW6001", err.Error(), cmd.CommandPath()+" --help lists the flags")
 		}

@@ -97,6 +97,7 @@ func factsOf(st *agent.Status) [][]string {
 	rows = append(rows, []string{"backend", string(st.Backend.Kind) + ": " + st.Backend.Why},
 		[]string{"routes", fmt.Sprintf("%d of %d", st.Routes.Installed, st.Routes.Wanted)},
 		[]string{"firewall", firewallFact(st)})
+	rows = append(rows, routingFacts(st)...)
 	if a := st.LastApply; a != nil {
 		rows = append(rows, []string{"last apply", fmt.Sprintf("%s, %d changes in %s", a.At.Format(time.RFC3339), a.Changes,
 			time.Duration(a.Duration*float64(time.Second)).Round(time.Millisecond/10))})

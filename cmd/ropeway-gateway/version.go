@@ -1,6 +1,8 @@
 package main
 
 import (
+	"os"
+
 	"github.com/spf13/cobra"
 
 	"ropeway/internal/build"
@@ -26,4 +28,10 @@ func outputFlag(cmd *cobra.Command, formats ...console.Format) *console.Choice {
 	}
 	_ = cmd.RegisterFlagCompletionFunc("output", cobra.FixedCompletions(names, cobra.ShellCompDirectiveNoFileComp))
 	return choice
+}
+
+// show writes a value for programs, or its table for people.
+func show(cmd *cobra.Command, format *console.Choice, value any, table func() *console.Table) error {
+	out := cmd.OutOrStdout()
+	return console.Show(out, console.StyleFor(console.Auto, out, os.Getenv), format.Format, value, table)
 }

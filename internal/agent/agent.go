@@ -27,7 +27,9 @@ import (
 	"golang.org/x/sync/errgroup"
 	"golang.org/x/sys/unix"
 
+	"ropeway/internal/bgp"
 	"ropeway/internal/diag"
+	"ropeway/internal/fabric"
 )
 
 // Where things are unless the command line says otherwise.
@@ -46,6 +48,9 @@ type Options struct {
 	ListenAnywhere bool         // Listen may be an address that other machines reach
 	Log            *slog.Logger // must not be nil
 
+	Daemons     map[fabric.Daemon]bgp.Daemon // the routing daemons that a plan may want
+	DrainOnStop time.Duration                // how long Run, before it ends, waits for a drained gateway to be quiet; 0: it does not drain
+
 	// Contact tells of the controllers that plans come from; nil where none do. It is set before Run.
 	Contact func() *Contact
 }
@@ -57,12 +62,20 @@ type Agent struct {
 	source  *source
 	machine *machine
 	started time.Time
+	events  *events
+	burst   *burst // of changes of learnt routes
 
 	mu     sync.Mutex // guards record: the loop writes it, the servers read it
 	record record
 
 	lookMu sync.Mutex // guards seen
 	seen   sighting   // the last look of a server
+
+	hearMu sync.Mutex // guards hears
+	hears  listener
+
+	speakMu   sync.Mutex // guards overheard
+	overheard overheard
 }
 
 // New returns an agent. It refuses options that cannot work and touches nothing.
@@ -70,13 +83,13 @@ func New(opts Options) (*Agent, error) {
 	if err := checkListen(opts.Listen, opts.ListenAnywhere); err != nil {
 		return nil, err
 	}
-	a := &Agent{opts: opts, log: opts.Log, started: time.Now()}
-	a.machine = newMachine(opts.State, opts.Run)
+	a := &Agent{opts: opts, log: opts.Log, started: time.Now(), events: newEvents(), burst: new(burst)}
+	a.machine = newMachine(opts)
 	a.source = &source{file: opts.Plan, kept: filepath.Join(opts.State, keptPlan), keyOf: ownKey(a.machine.keys)}
 	return a, nil
 }
 
-// Run keeps the machine as the plan says until ctx ends, and then leaves it as it is. It returns an error where it cannot begin:
+// Run keeps the machine as the plan says until ctx ends, and then leaves it as it is, drained first where that is asked for. It returns an error where it cannot begin:
 // another agent runs, or a directory cannot be used. A plan that is missing or bad is no reason to end.
 func (a *Agent) Run(ctx context.Context) error {
 	release, err := claim(a.opts.State, a.opts.Run)
@@ -85,33 +98,55 @@ func (a *Agent) Run(ctx context.Context) error {
 	}
 	defer release()
 	defer func() { _ = a.machine.firewall.Close() }()
+	if err := a.machine.drain.restore(); err != nil {
+		a.log.Error("the gateway is drained, and nobody knows since when", "error", err)
+	}
 
+	ctx, end := a.lasting(ctx)
+	defer end()
 	group, ctx := errgroup.WithContext(ctx)
-	events := newEvents()
-	group.Go(func() error { return watchFile(ctx, a.opts.Plan, events.plan) })
-	group.Go(func() error { return watchKernel(ctx, a.log, events.machine) })
+	group.Go(func() error { return watchFile(ctx, a.opts.Plan, a.events.plan) })
+	group.Go(func() error { return watchKernel(ctx, a.log, a.events.machine, a.burst) })
 	group.Go(func() error { return a.serveSocket(ctx) })
 	group.Go(func() error { return a.serveLoopback(ctx) })
 	group.Go(func() error { a.refresh(ctx); return nil })
-	group.Go(func() error { a.loop(ctx, events); return nil })
+	group.Go(func() error { a.loop(ctx, a.events); return nil })
 	return group.Wait()
 }
 
-// Remove takes away everything of Ropeway's on this machine, whoever made it, and nothing else: routes, devices with their
+// lasting returns a context that ends as ctx does, or where the gateway is drained first, after that. end waits until that is over.
+func (a *Agent) lasting(ctx context.Context) (_ context.Context, end func()) {
+	if a.opts.DrainOnStop <= 0 {
+		return ctx, func() {}
+	}
+	lasting, cancel := context.WithCancel(context.WithoutCancel(ctx))
+	var departing sync.WaitGroup
+	departing.Go(func() {
+		defer cancel()
+		select {
+		case <-ctx.Done():
+			a.depart(lasting, a.opts.DrainOnStop)
+		case <-lasting.Done(): // something else ended the agent
+		}
+	})
+	return lasting, func() { cancel(); departing.Wait() }
+}
+
+// Remove takes away everything of Ropeway's on this machine, whoever made it, and nothing else: routing daemons, routes, devices with their
 // processes, then settings go back to what they were, and the firewall goes last, so that nothing passes that it would have
 // dropped. Keys and the last good plan stay. It goes on after a failure, and is refused while an agent runs.
-func Remove(ctx context.Context, state, run string) error {
-	release, err := claim(state, run)
+func Remove(ctx context.Context, opts Options) error {
+	release, err := claim(opts.State, opts.Run)
 	if err != nil {
 		return err
 	}
 	defer release()
-	m := newMachine(state, run)
+	m := newMachine(opts)
 	defer func() { _ = m.firewall.Close() }()
 	if err := m.remove(ctx); err != nil {
 		return err
 	}
-	if err := os.Remove(filepath.Join(run, socketName)); err != nil && !errors.Is(err, os.ErrNotExist) {
+	if err := os.Remove(filepath.Join(opts.Run, socketName)); err != nil && !errors.Is(err, os.ErrNotExist) {
 		return fmt.Errorf("remove what a killed agent left: %w", err)
 	}
 	return nil

@@ -30,6 +30,9 @@ func DryRun(ctx context.Context, opts Options, w io.Writer) error {
 		return made[d.Name], err
 	}
 	var out report
+	if err := a.machine.drain.restore(); err != nil {
+		out.line("%s", err)
+	}
 	if err := a.source.restore(); err != nil {
 		out.line("%s", err)
 	}

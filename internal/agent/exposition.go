@@ -51,7 +51,9 @@ func exposition(st Status) []byte {
 	for _, why := range slices.Sorted(maps.Keys(st.Firewall.Dropped)) {
 		t.Sample(float64(st.Firewall.Dropped[why]), metrics.Label{Name: "why", Value: why})
 	}
+	gauge("ropeway_drained", "1 where an operator wants traffic to use other gateways.", truth(st.Drained != nil))
 	st.Controller.expose(gauge)
+	st.BGP.expose(&t)
 	devices(&t, st.Devices)
 	return t.Bytes()
 }

@@ -68,7 +68,7 @@ func (e *events) wait(ctx context.Context, poll time.Duration) bool {
 	case <-e.machine:
 	}
 	_, ok := e.quiet(ctx)
-	drain(e.machine)
+	empty(e.machine)
 	return ok
 }
 
@@ -108,7 +108,10 @@ func (a *Agent) pass(ctx context.Context) (calm bool) {
 	begun := time.Now()
 	out := a.machine.apply(ctx, &want.Gateway, settled && !failed)
 	a.logChanges(out, settled)
-	a.update(func(r *record) { r.note(want, out, settled, begun) })
+	a.update(func(r *record) {
+		r.note(want, out, settled, begun)
+		r.drained = a.machine.speaker.told()
+	})
 	return !isNew && len(out.changes) == 0 && len(out.errs) == 0
 }
 
@@ -133,12 +136,14 @@ func (a *Agent) refresh(ctx context.Context) {
 	}
 }
 
-// lastTime reports whether the machine once was as this revision says, so that what differs now is drift, and whether the last
-// pass failed.
+// lastTime reports whether the machine once was as this revision says and nobody has asked for more since, so that what differs now is drift, and whether the
+// last pass failed.
 func (a *Agent) lastTime(revision string) (settled, failed bool) {
 	a.mu.Lock()
 	defer a.mu.Unlock()
-	return a.record.applied == revision, a.record.lastError != nil
+	asked := a.record.asked
+	a.record.asked = false
+	return a.record.applied == revision && !asked, a.record.lastError != nil
 }
 
 func (a *Agent) update(change func(*record)) {
@@ -233,7 +238,7 @@ func sleep(ctx context.Context, d time.Duration) bool {
 	}
 }
 
-func drain(c <-chan struct{}) {
+func empty(c <-chan struct{}) {
 	select {
 	case <-c:
 	default:

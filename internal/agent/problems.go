@@ -18,6 +18,7 @@ const (
 	codeNotRunning   diag.Code = "RW4013"
 	codeUnusable     diag.Code = "RW4014"
 	codeKeptDamaged  diag.Code = "RW4015"
+	codeNotDrained   diag.Code = "RW4018"
 	codeWentBack     diag.Code = "RW4020"
 	codeStale        diag.Code = "RW4021"
 	codePlanNewer    diag.Code = "RW4022"

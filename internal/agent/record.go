@@ -18,6 +18,8 @@ type record struct {
 	lastApply *Applied       // the last pass that changed something, or met a new plan
 	refused   *Refusal       // why the plan file is not what is wanted
 	refusals  int
+	asked     bool // somebody asked for something that the plan does not say, and no pass has begun since: what that changes is no drift
+	drained   bool // neighbours have been told that the gateway is
 	applies   int
 	failures  map[string]int // by step
 	repairs   map[string]int // changes without a new plan, by step

@@ -15,6 +15,7 @@ import (
 	"golang.org/x/net/netutil"
 
 	"ropeway/internal/diag"
+	"ropeway/internal/logs"
 	"ropeway/internal/metrics"
 )
 
@@ -89,6 +90,9 @@ func (a *Agent) serveSocket(ctx context.Context) error {
 	defer func() { _ = os.Remove(path) }()
 	mux := http.NewServeMux()
 	mux.HandleFunc("GET /status", a.answerStatus)
+	mux.HandleFunc("GET /routes", a.answerRoutes)
+	mux.HandleFunc("POST /drain", a.answerDrain)
+	mux.HandleFunc("POST /undrain", a.answerUndrain)
 	return serve(ctx, trusted{l, a.log}, mux)
 }
 
@@ -118,6 +122,48 @@ func (a *Agent) statusFor(r *http.Request) Status {
 func (a *Agent) answerStatus(w http.ResponseWriter, r *http.Request) {
 	w.Header().Set("Content-Type", "application/json")
 	_ = json.NewEncoder(w).Encode(a.statusFor(r)) // an error means that the reader has gone
+}
+
+func (a *Agent) answerRoutes(w http.ResponseWriter, r *http.Request) {
+	ctx, cancel := context.WithTimeout(r.Context(), lookTimeout)
+	defer cancel()
+	routes, err := a.Routes(ctx, r.FormValue("of"))
+	answer(w, routes, err)
+}
+
+func (a *Agent) answerDrain(w http.ResponseWriter, r *http.Request) {
+	wait, err := time.ParseDuration(r.FormValue("wait"))
+	if err != nil {
+		answer(w, nil, fmt.Errorf("drain: %w", err))
+		return
+	}
+	late := time.Now().Add(wait + serveTimeout)
+	c := http.NewResponseController(w)
+	if err := errors.Join(c.SetReadDeadline(late), c.SetWriteDeadline(late)); err != nil {
+		answer(w, nil, fmt.Errorf("drain: %w", err))
+		return
+	}
+	out, err := a.Drain(r.Context(), wait)
+	answer(w, out, err)
+}
+
+func (a *Agent) answerUndrain(w http.ResponseWriter, _ *http.Request) {
+	lifted, err := a.Undrain()
+	answer(w, lifted, err)
+}
+
+// answer writes a value, or in its place the problem that there is.
+func answer(w http.ResponseWriter, value any, err error) {
+	w.Header().Set("Content-Type", "application/json")
+	if err != nil {
+		var p diag.Problem
+		if !errors.As(err, &p) {
+			p = diag.Problem{Code: "RW6000", Severity: diag.Error, Subject: "agent", Message: logs.Printable(err.Error())}
+		}
+		w.WriteHeader(http.StatusConflict)
+		value = p
+	}
+	_ = json.NewEncoder(w).Encode(value) // an error means that the reader has gone
 }
 
 func (a *Agent) answerHealth(w http.ResponseWriter, r *http.Request) {

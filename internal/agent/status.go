@@ -26,6 +26,8 @@ type Status struct {
 	Devices   []DeviceStatus `json:"devices"`
 	Routes    RouteStatus    `json:"routes"`
 	Firewall  FirewallStatus `json:"firewall"`
+	BGP       *BGPStatus     `json:"bgp,omitempty"`     // absent where routing is static
+	Drained   *time.Time     `json:"drained,omitempty"` // since when an operator wants it so
 	LastError string         `json:"lastError,omitempty"`
 	LastApply *Applied       `json:"lastApply,omitempty"`
 	Applies   int            `json:"applies"`
@@ -197,6 +199,7 @@ func (a *Agent) Status(ctx context.Context) Status {
 	r := a.record.clone() // first, so that what is seen is not older than what is said of it
 	a.mu.Unlock()
 	s := a.look(ctx)
+	spoken, errSpoken := a.spoken(ctx)
 
 	now := time.Now()
 	kind, why := a.machine.devices.Backend()
@@ -210,13 +213,18 @@ func (a *Agent) Status(ctx context.Context) Status {
 		Applies:   r.applies,
 		Repairs:   r.repairs,
 		Failures:  r.failures,
+		Drained:   a.machine.drain.sinceWhen(),
 		Agent:     Process{os.Getpid(), a.started, build.Read()},
 	}
-	if err := errors.Join(r.lastError, s.err); err != nil {
+	if err := errors.Join(r.lastError, s.err, errSpoken); err != nil {
 		out.LastError = logs.Printable(err.Error())
 	}
 	if r.wanted != nil {
 		out.describe(r.wanted, s, now)
+		if want := r.wanted.Gateway.BGP; want != nil {
+			out.BGP = bgpStatus(want, spoken, out.Devices, a.hear(out.Devices, now))
+			out.BGP.Converged = a.burst.convergence()
+		}
 	}
 	if a.opts.Contact != nil {
 		out.Controller = a.opts.Contact().warn(now)
@@ -224,6 +232,13 @@ func (a *Agent) Status(ctx context.Context) Status {
 	out.Reasons = out.reasons(r, now)
 	out.Healthy = len(out.Reasons) == 0
 	return out
+}
+
+// hear compares what came by the devices with the look before.
+func (a *Agent) hear(devices []DeviceStatus, now time.Time) hearing {
+	a.hearMu.Lock()
+	defer a.hearMu.Unlock()
+	return a.hears.hear(devices, now)
 }
 
 // Brief tells, without a look at the machine, the revision that it was last found to be in full, and why it is not as wanted.
@@ -282,7 +297,7 @@ func (st *Status) reasons(r record, now time.Time) []string {
 	if !st.Firewall.InPlace {
 		out = append(out, "the firewall cannot be read")
 	}
-	return out
+	return append(out, st.BGP.reasons()...)
 }
 
 func dropped(c firewall.Counters) map[string]uint64 {

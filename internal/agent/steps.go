@@ -26,16 +26,21 @@ type machine struct {
 	sysctls    *tune.Client
 	routes     *route.Client
 	keys       identity.Store
+	speaker    *speaker
+	drain      *drain
 }
 
-func newMachine(state, run string) *machine {
-	return &machine{
+func newMachine(opts Options) *machine {
+	m := &machine{
 		firewall: firewall.New(),
-		devices:  wireguard.New(wireguard.Options{LogDir: run}),
-		sysctls:  tune.New(tune.Options{State: filepath.Join(state, "sysctls.json")}),
+		devices:  wireguard.New(wireguard.Options{LogDir: opts.Run}),
+		sysctls:  tune.New(tune.Options{State: filepath.Join(opts.State, "sysctls.json")}),
 		routes:   route.New(),
-		keys:     identity.In(state),
+		keys:     identity.In(opts.State),
+		drain:    &drain{file: filepath.Join(opts.State, drainName)},
 	}
+	m.speaker = &speaker{daemons: opts.Daemons, password: m.keys.Password, drained: m.drain.drained}
+	return m
 }
 
 // A step is one part of making a machine what a plan says. It begins from what is there and returns a line for each thing that it
@@ -55,7 +60,7 @@ const keepStep = "keep"
 // The firewall comes first: nothing is up before what must not pass is dropped; without it nothing else is done. What the plan no
 // longer wants goes from the outside inwards: routes are withdrawn before the peers and devices that carried them. What it newly
 // wants comes from the inside outwards: device (made down; key, peers, addresses; then up), settings (some belong to the device),
-// routes. A prefix that changes its peer is in no case withdrawn: the device hands it over in one message. Removing comes before
+// routes, and last the routing daemon, whose sessions run over all of that; it is the first to go. A prefix that changes its peer is in no case withdrawn: the device hands it over in one message. Removing comes before
 // adding because it must not wait for anything that can fail: a peer that was revoked loses its access even where a new route is
 // in conflict.
 func (m *machine) steps() []step {
@@ -65,6 +70,7 @@ func (m *machine) steps() []step {
 		{name: "devices", take: m.connect},
 		{name: "sysctls", take: m.tune},
 		{name: "routes", take: m.route},
+		{name: "bgp", take: m.speak},
 	}
 }
 
@@ -144,18 +150,19 @@ func (m *machine) filter(ctx context.Context, want *plan.Gateway) ([]string, err
 	return change.Lines(), err
 }
 
-// withdraw takes away the routes whose prefixes the plan no longer names.
+// withdraw ends the sessions that the plan no longer has, and takes away the routes whose prefixes it no longer names.
 func (m *machine) withdraw(ctx context.Context, want *plan.Gateway) ([]string, error) {
+	ended, errSessions := m.speaker.withdraw(ctx, want.BGP)
 	have, err := m.routes.Observe(ctx)
 	if err != nil {
-		return nil, err
+		return ended, errors.Join(errSessions, err)
 	}
 	kept, all := stillWanted(want.Routes, have)
 	if all {
-		return nil, nil
+		return ended, errSessions
 	}
 	changes, err := m.routes.Apply(ctx, kept)
-	return lines(changes), err
+	return append(ended, lines(changes)...), errors.Join(errSessions, err)
 }
 
 func (m *machine) connect(ctx context.Context, want *plan.Gateway) ([]string, error) {
@@ -173,12 +180,16 @@ func (m *machine) route(ctx context.Context, want *plan.Gateway) ([]string, erro
 	return lines(changes), err
 }
 
+func (m *machine) speak(ctx context.Context, want *plan.Gateway) ([]string, error) {
+	return m.speaker.apply(ctx, want.BGP)
+}
+
 // compare reads everything back and returns an error that says what is not as wanted. What a step has already reported as failed
 // is not said again.
 func (m *machine) compare(ctx context.Context, want *plan.Gateway, failed map[string]error) error {
 	differ, err := m.differences(ctx, want, m.privateKeys(want))
 	errs := []error{err}
-	for _, name := range []string{"firewall", "devices", "sysctls", "routes"} {
+	for _, name := range []string{"firewall", "devices", "sysctls", "routes", "bgp"} {
 		if l := differ[name]; len(l) > 0 && failed[name] == nil {
 			errs = append(errs, fmt.Errorf("%s: %d are not as they were set, first: %s", name, len(l), l[0]))
 		}
@@ -205,17 +216,20 @@ func (m *machine) differences(ctx context.Context, want *plan.Gateway, keys wire
 	if errRoutes == nil {
 		differ["routes"] = lines(route.Diff(want.Routes, routes))
 	}
-	return differ, errors.Join(errRules, errDevices, errSettings, errRoutes)
+	sessions, errSessions := m.speaker.plan(ctx, want.BGP)
+	differ["bgp"] = sessions
+	return differ, errors.Join(errRules, errDevices, errSettings, errRoutes, errSessions)
 }
 
 // remove takes everything away, from the outside inwards.
 func (m *machine) remove(ctx context.Context) error {
+	_, errSessions := m.speaker.silence(ctx)
 	_, errRoutes := m.routes.Remove(ctx)
 	_, errDevices := m.devices.Remove(ctx)
 	_, errSettings := m.sysctls.Remove(ctx)
 	m.firewallMu.Lock()
 	defer m.firewallMu.Unlock()
-	return errors.Join(errRoutes, errDevices, errSettings, m.firewall.Remove(ctx))
+	return errors.Join(errSessions, errRoutes, errDevices, errSettings, m.firewall.Remove(ctx))
 }
 
 // privateKeys finds the key of each device, and refuses one that is not the key that the plan names: everybody else would wait

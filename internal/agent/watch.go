@@ -72,14 +72,14 @@ func feeds() []feed {
 	}
 }
 
-// watchKernel wakes the loop when something that the agent owns may have changed. What the agent changes itself wakes it too, once:
+// watchKernel wakes the loop when something that the agent owns may have changed, and counts how learnt routes do, which are a routing daemon's own. What the agent changes itself wakes it too, once:
 // the pass that follows finds nothing to do.
-func watchKernel(ctx context.Context, log *slog.Logger, wake chan<- struct{}) error {
+func watchKernel(ctx context.Context, log *slog.Logger, wake chan<- struct{}, routing *burst) error {
 	var group errgroup.Group
 	for _, f := range feeds() {
 		group.Go(func() error {
 			for {
-				if err := f.follow(ctx, wake); ctx.Err() == nil {
+				if err := f.follow(ctx, wake, routing); ctx.Err() == nil {
 					log.Warn("kernel events are lost, the poll goes on", "error", err)
 				}
 				poke(wake) // something may have happened between
@@ -93,7 +93,7 @@ func watchKernel(ctx context.Context, log *slog.Logger, wake chan<- struct{}) er
 }
 
 // follow passes on events until ctx ends or the socket fails.
-func (f feed) follow(ctx context.Context, wake chan<- struct{}) error {
+func (f feed) follow(ctx context.Context, wake chan<- struct{}, routing *burst) error {
 	conn, err := netlink.Dial(f.family, nil)
 	if err != nil {
 		return fmt.Errorf("open netlink family %d: %w", f.family, err)
@@ -116,11 +116,16 @@ func (f feed) follow(ctx context.Context, wake chan<- struct{}) error {
 		case err != nil:
 			return fmt.Errorf("receive from netlink family %d: %w", f.family, err)
 		}
+		ours, changes := false, 0
 		for _, m := range messages {
-			if f.ours(m) {
-				poke(wake)
-				break
+			ours = ours || f.ours(m)
+			if f.family == unix.NETLINK_ROUTE && learnt(m) {
+				changes++
 			}
+		}
+		routing.note(time.Now(), changes)
+		if ours {
+			poke(wake)
 		}
 	}
 }

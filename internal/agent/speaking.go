@@ -194,7 +194,9 @@ type hearing struct {
 }
 
 // since reports whether something came by a device within the last seconds.
-func (h hearing) since(device string, seconds float64) bool { return h.grew[device] && h.ago.Seconds() < seconds }
+func (h hearing) since(device string, seconds float64) bool {
+	return h.grew[device] && h.ago.Seconds() < seconds
+}
 
 // hear compares a look with the one before, which is at least a second older.
 func (l *listener) hear(devices []DeviceStatus, now time.Time) hearing {

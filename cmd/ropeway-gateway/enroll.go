@@ -13,9 +13,6 @@ import (
 	"ropeway/internal/token"
 )
 
-// firstDevice is the device whose public key a gateway brings along.
-const firstDevice = "rw0"
-
 func newEnrollCommand() *cobra.Command {
 	var d dirs
 	var server, text, planKey string
@@ -52,11 +49,11 @@ then on. The token says whom to trust, so no certificate has to be installed fir
 				return problem("RW4016", "--plan-key: "+err.Error(), "give the line as ssh-add -L prints it")
 			}
 		}
-		private, err := identity.In(d.state).LoadOrMake(firstDevice)
+		private, err := identity.In(d.state).LoadOrMake(identity.Gateway)
 		if err != nil {
 			return err
 		}
-		with.PublicKeys = map[string]string{firstDevice: private.Public().String()}
+		with.PublicKeys = map[string]string{identity.Gateway: private.Public().String()}
 		m, err := member.Enroll(cmd.Context(), courier.MemberFile(d.state), server, t, with)
 		if err != nil {
 			return problem("RW4016", err.Error(), "is the controller there, and the token unused and not too old?")

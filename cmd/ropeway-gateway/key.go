@@ -15,13 +15,14 @@ func newKeyCommand() *cobra.Command {
 		Use:   "key",
 		Short: "Print the public key of this gateway, and make its private key if there is none",
 		Long: `Key prints the public key of this gateway, to be given to: ropeway keys add GATEWAY PUBKEY. Where there is no private key yet
-it is made, in a file that only its owner can read. It never leaves this machine.`,
+it is made, in a file that only its owner can read. It never leaves this machine. All devices of a gateway have this one key, but a device
+for which there is a file STATE/keys/DEVICE.key has the key in that.`,
 		Args: cobra.NoArgs,
 	}
 	d.addState(cmd)
-	cmd.Flags().StringVar(&device, "device", "rw0", "the device whose key it is")
+	cmd.Flags().StringVar(&device, "device", identity.Gateway, "the device whose key it is")
 	cmd.RunE = func(cmd *cobra.Command, _ []string) error {
-		private, err := identity.In(d.state).LoadOrMake(device)
+		private, err := identity.In(d.state).OfOrMake(device)
 		if err != nil {
 			return err
 		}

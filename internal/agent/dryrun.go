@@ -20,14 +20,19 @@ func DryRun(ctx context.Context, opts Options, w io.Writer) error {
 		return err
 	}
 	defer func() { _ = a.machine.firewall.Close() }()
-	made := map[string]key.Private{} // stand for keys that Run would make
+	var made *key.Private // stands for the key that Run would make
 	a.source.keyOf = func(d *plan.Device) (key.Private, error) {
-		k, err := a.machine.keys.Load(d.Name)
+		k, _, err := a.machine.keys.Of(d.Name)
 		if !errors.Is(err, identity.ErrMissing) || !d.PublicKey.IsZero() {
 			return k, err
 		}
-		made[d.Name], err = key.NewPrivate()
-		return made[d.Name], err
+		if made == nil {
+			if k, err = key.NewPrivate(); err != nil {
+				return key.Private{}, err
+			}
+			made = &k
+		}
+		return *made, nil
 	}
 	var out report
 	if err := a.machine.drain.restore(); err != nil {
@@ -43,17 +48,17 @@ func DryRun(ctx context.Context, opts Options, w io.Writer) error {
 	want := &doc.Gateway
 	stored := a.machine.privateKeys(want)
 	differ, err := a.machine.differences(ctx, want, func(device string) (key.Private, error) {
-		if k, ok := made[device]; ok {
-			return k, nil
+		k, err := stored(device)
+		if made != nil && errors.Is(err, identity.ErrMissing) {
+			return *made, nil
 		}
-		return stored(device)
+		return k, err
 	})
 	out.line("plan %s of gateway %s", doc.Revision, want.Name)
-	total := len(made)
-	for _, d := range want.Devices {
-		if _, ok := made[d.Name]; ok {
-			out.line("  keys: make a private key in %s", a.machine.keys.Path(d.Name))
-		}
+	total := 0
+	if made != nil {
+		total++
+		out.line("  keys: make a private key in %s", a.machine.keys.Path(identity.Gateway))
 	}
 	for _, s := range a.machine.steps() {
 		total += len(differ[s.name])

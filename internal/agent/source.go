@@ -149,14 +149,15 @@ func (s *source) keep(data []byte) error {
 	return nil
 }
 
-// ownKey finds the key of a device. Where there is none it is made, but only for a plan that leaves the key open: a new key cannot
+// ownKey finds the key of a device. Where the gateway has none it is made, but only for a plan that leaves the key open: a new key cannot
 // be the one that a plan names.
 func ownKey(keys identity.Store) func(*plan.Device) (key.Private, error) {
 	return func(d *plan.Device) (key.Private, error) {
 		if d.PublicKey.IsZero() {
-			return keys.LoadOrMake(d.Name)
+			return keys.OfOrMake(d.Name)
 		}
-		return keys.Load(d.Name)
+		k, _, err := keys.Of(d.Name)
+		return k, err
 	}
 }
 
@@ -173,10 +174,17 @@ func (s *source) fits(doc *plan.Document) error {
 	if len(g.Devices) == 0 {
 		return s.refuse(codePlanConflict, "has no device", "to take the gateway down, end the agent and run: ropeway-gateway down")
 	}
+	ports := map[uint16]string{}
 	for i := range g.Devices {
-		if err := s.fitsDevice(&g.Devices[i]); err != nil {
+		d := &g.Devices[i]
+		if err := s.fitsDevice(d); err != nil {
 			return err
 		}
+		if other, taken := ports[d.ListenPort]; taken {
+			return s.refuse(codePlanConflict, fmt.Sprintf("gives UDP port %d to two devices, %s and %s", d.ListenPort, other, d.Name),
+				"compile it again; a compiler that writes such a plan has an error")
+		}
+		ports[d.ListenPort] = d.Name
 	}
 	return nil
 }

@@ -236,7 +236,7 @@ func (m *machine) remove(ctx context.Context) error {
 // for that one.
 func (m *machine) privateKeys(want *plan.Gateway) wireguard.Keys {
 	return func(device string) (key.Private, error) {
-		k, err := m.keys.Load(device)
+		k, _, err := m.keys.Of(device)
 		if err != nil {
 			return key.Private{}, err
 		}

@@ -1,5 +1,8 @@
-// Package identity keeps private keys in files: those of a gateway, one per device, made on the gateway, which never leave it; and
-// those that a person makes for gateways without an agent.
+// Package identity keeps private keys in files: that of a gateway, made on the gateway, which never leaves it; and those that a
+// person makes for gateways without an agent.
+//
+// A gateway has one key, whatever it has of devices: the file is called after the first device there ever was (Gateway). A device
+// that has a file of its own name has that key instead.
 //
 // A key file is DIR/NAME.key, of mode 0600, in a directory of mode 0700; both belong to the user that runs the program. Anything
 // else is refused rather than mended (files.Secrets). A new file appears under its name whole and on disk, or not at all, and never
@@ -33,6 +36,9 @@ var ErrMissing = errors.New("there is no private key yet")
 
 // device is what an interface of Ropeway's is called.
 var device = regexp.MustCompile(`^rw[a-z0-9]{1,13}$`)
+
+// Gateway names the key of a gateway, which all its devices have but those that have one of their own.
+const Gateway = "rw0"
 
 // A Store is a directory of key files. The zero value is not usable.
 type Store struct {
@@ -84,6 +90,25 @@ func (s Store) LoadOrMake(name string) (key.Private, error) {
 		return key.Private{}, s.refused(err)
 	}
 	return s.load(dir, name) // what is on disk, whoever was first
+}
+
+// Of returns the key that a device has, its own one or the gateway's, and the name that the key stands under. Where there is neither it returns
+// ErrMissing and the name of the gateway's. A file that is there and is no good stands for no other one.
+func (s Store) Of(device string) (k key.Private, name string, err error) {
+	if k, err = s.Load(device); device == Gateway || !errors.Is(err, ErrMissing) {
+		return k, device, err
+	}
+	k, err = s.Load(Gateway)
+	return k, Gateway, err
+}
+
+// OfOrMake returns the key that a device has, and makes that of the gateway where there is none.
+func (s Store) OfOrMake(device string) (key.Private, error) {
+	k, name, err := s.Of(device)
+	if !errors.Is(err, ErrMissing) {
+		return k, err
+	}
+	return s.LoadOrMake(name)
 }
 
 // maxFile is more than a key and its end of line take, in bytes.

@@ -54,6 +54,45 @@ func TestAKeyIsMadeOnceAndKept(t *testing.T) {
 	}
 }
 
+// TestDevicesShareTheGatewaysKey but for those with a file of their own, even one that is no good.
+func TestDevicesShareTheGatewaysKey(t *testing.T) {
+	s := In(t.TempDir())
+	if _, name, err := s.Of("rw7"); !errors.Is(err, ErrMissing) || name != Gateway {
+		t.Fatalf("before there is a key: %q, %v", name, err)
+	}
+	first, err := s.OfOrMake("rw7")
+	if err != nil {
+		t.Fatal(err)
+	}
+	if _, err := os.Lstat(s.Path("rw7")); !errors.Is(err, os.ErrNotExist) {
+		t.Errorf("the device got a file of its own: %v", err)
+	}
+	for _, device := range []string{Gateway, "rw1", "rw42"} {
+		if k, name, err := s.Of(device); err != nil || name != Gateway || !k.Equal(first) {
+			t.Errorf("%s has the key in %s, %v; want the gateway's", device, name, err)
+		}
+	}
+	own, err := s.LoadOrMake("rw2")
+	if err != nil {
+		t.Fatal(err)
+	}
+	if k, name, err := s.Of("rw2"); err != nil || name != "rw2" || !k.Equal(own) || k.Equal(first) {
+		t.Errorf("rw2 has the key in %s, %v; want its own", name, err)
+	}
+	if k, err := s.OfOrMake("rw2"); err != nil || !k.Equal(own) {
+		t.Errorf("rw2 got another key: %v", err)
+	}
+	if err := os.WriteFile(s.Path("rw2"), []byte("rubbish\n"), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	if _, _, err := s.Of("rw2"); err == nil || errors.Is(err, ErrMissing) {
+		t.Errorf("a damaged key was passed over: %v", err)
+	}
+	if _, _, err := s.Of("../rw0"); err == nil || errors.Is(err, ErrMissing) {
+		t.Errorf("a name that is none was taken: %v", err)
+	}
+}
+
 func TestManyAtOnceGetOneKey(t *testing.T) {
 	s := In(t.TempDir())
 	keys := make([]key.Private, 16)

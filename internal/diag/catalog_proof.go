@@ -67,10 +67,13 @@ func proof() []Entry {
 			"The two ends of a session do not agree: on its addresses, on AS numbers, or on the device that it runs over; or AllowedIPs do not let it pass.",
 			"A compiled plan has no such session. Compile again; of a plan that somebody wrote by hand, correct both ends."},
 		{"RW3035", "Packets shared between gateways",
-			"Two ways to the same prefix are equally good and lead by different gateways. Each gateway's firewall knows the flows that it saw, and answers may come by the other.",
+			"Two ways to the same prefix are equally good and lead by different gateways. Each gateway's firewall knows the flows that it saw, and answers may come by the other. The proof followed one of the two ways, so it says nothing for certain about what crosses the other.",
 			"Give one of the two a lower metric. A compiled plan ranks every way; compile it again."},
 		{"RW3036", "Gateways that do not agree on a way",
-			"What neighbours prefer goes in a circle, so that each choice makes another neighbour choose anew.",
-			"A compiled plan has no such preferences. Compile again; of a plan that somebody wrote by hand, prefer shorter AS paths."},
+			"Local preferences leave open what the gateways come to: what they prefer goes in a circle, or it depends on who hears of what first. The proof takes it that nobody has a way there.",
+			"A compiled plan has no such preferences. Compile again; of a plan that somebody wrote by hand, let the length of the AS path decide."},
+		{"RW3037", "Parallel tunnels that are not alike",
+			"Packets are shared between two tunnels to the same gateway that differ in their MTU, their AllowedIPs or what is told over them. Which packets pass, and how large they may be, depends on the tunnel that the flow happens to take.",
+			"Compile the plan again, so that parallel tunnels are alike."},
 	}
 }

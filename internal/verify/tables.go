@@ -140,6 +140,9 @@ func (w *world) parts(m *Model, row, g int32) bool {
 		return w.rowOwner[row] != nobody
 	}
 	peer := w.rows[row][w.keysAt+int(group.device)]
+	if peer == nowhere && group.peer != 0 && m.gateways[g].BGP != nil {
+		return false // whole prefixes are announced, and AllowedIPs hold what of them access needs
+	}
 	return peer != group.peer && (peer != nowhere || w.rowOwner[row] != nobody) || group.peer == 0 && w.rowOwner[row] != nobody
 }
 

@@ -35,11 +35,29 @@ type Model struct {
 	repeated     map[repeat]bool
 	world        *world             // what Check made
 	changes      map[int32]*overlay // what Update changed, by column of a row
+	source       *source            // what the plan was derived from; nil where it was taken as it is
+}
+
+// A source is a plan whose gateways speak BGP, and the facts under which they did.
+type source struct {
+	plan  *plan.Fabric
+	facts Facts
 }
 
 // New indexes a plan under some facts. Where gateways speak BGP it first works out what they come to. It never fails: whatever is wrong with a plan is a finding.
 func New(p *plan.Fabric, facts Facts) *Model {
-	p, spoken := converged(p, facts)
+	if !speaks(p) {
+		return newModel(p, facts)
+	}
+	derived, problems := converged(p, facts)
+	m := newModel(derived, facts)
+	m.problems = append(m.problems, problems...)
+	m.source = &source{p, facts}
+	return m
+}
+
+// newModel indexes a plan whose routes are all written.
+func newModel(p *plan.Fabric, facts Facts) *Model {
 	m := &Model{
 		plan: p, facts: newConditions(facts), pool: newPool(),
 		numbers: map[string]int32{}, placeNumbers: map[string]int32{}, changes: map[int32]*overlay{},
@@ -52,7 +70,6 @@ func New(p *plan.Fabric, facts Facts) *Model {
 	}
 	m.connect()
 	m.findRepeated()
-	m.problems = append(m.problems, spoken...)
 	return m
 }
 

@@ -13,12 +13,10 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
-	"sync"
 	"testing"
 	"time"
 
 	"go.etcd.io/etcd/client/pkg/v3/transport"
-	clientv3 "go.etcd.io/etcd/client/v3"
 	"go.etcd.io/etcd/server/v3/embed"
 	"go.etcd.io/etcd/server/v3/etcdserver/api/v3client"
 	"go.uber.org/zap"
@@ -46,15 +44,15 @@ func BenchmarkFanout1000(b *testing.B) {
 	const n = 1000
 	f := newFleet(b, n)
 	f.apply(starFabric(n, perSite, 1))
-	agents := newCrowd(f, 0, n, "http/1.1")
-	agents.wait(n, 1)
-	theirs := newEtcdCrowd(b, n, len(starFabric(n, perSite, 1)))
+	agents := newAgents(f, n)
+	agents.wait(1)
+	theirs := newEtcdCrowd(b, len(starFabric(n, perSite, 1)))
+	theirs.watch(n)
 	port := 1
 	ours := func() (time.Duration, error) {
 		port++
 		done := f.apply(starFabric(n, perSite, port))
-		took := agents.wait(n, done.Revision).Sub(time.Unix(0, done.At))
-		return took, nil
+		return agents.wait(done.Revision).Sub(time.Unix(0, done.At)), nil
 	}
 	for b.Loop() {
 		us, them := bench.Compare(b, fanoutTurns, ours, theirs.change)
@@ -67,13 +65,13 @@ func BenchmarkFanout3000(b *testing.B) {
 	const n = 3000
 	f := newFleet(b, n)
 	f.apply(starFabric(n, perSite, 1))
-	agents := newCrowd(f, 0, n, "http/1.1")
-	agents.wait(n, 1)
+	agents := newAgents(f, n)
+	agents.wait(1)
 	for b.Loop() {
 		var rounds []time.Duration
 		for port := range fanoutTurns {
 			done := f.apply(starFabric(n, perSite, port+2))
-			rounds = append(rounds, agents.wait(n, done.Revision).Sub(time.Unix(0, done.At)))
+			rounds = append(rounds, agents.wait(done.Revision).Sub(time.Unix(0, done.At)))
 		}
 		b.ReportMetric(0, "ns/op")
 		bench.Within(b, rounds, fanout3000)
@@ -97,11 +95,12 @@ func BenchmarkMemoryPerAgent(b *testing.B) {
 		agents.stop()
 		f.kill()
 
-		theirs := newEtcdCrowd(b, 0, 0)
+		theirs := newEtcdCrowd(b, 0)
 		begun := theirs.usage()
-		theirs.add(watchers)
+		theirs.watch(watchers)
 		ended := theirs.usage()
 		each := float64(ended.Heap+ended.Stacks-begun.Heap-begun.Stacks) / watchers
+		theirs.crowd.stop()
 		theirs.kill()
 		b.ReportMetric(0, "ns/op")
 		b.ReportMetric(ours, "B/agent")
@@ -235,23 +234,16 @@ type etcdCrowd struct {
 	process *exec.Cmd
 	ask     *bufio.Writer
 	answers *bufio.Reader
-	url     string
+	address string
 	tls     *tls.Config
-	n, size int
-
-	mu      sync.Mutex
-	has     map[int]int64
-	last    time.Time
-	changed *sync.Cond
-	round   int64
-	counted int // how many have the round's
+	size    int       // of the value that is written
+	crowd   *audience // who watches
 }
 
-func newEtcdCrowd(b *testing.B, n, size int) *etcdCrowd {
+func newEtcdCrowd(b *testing.B, size int) *etcdCrowd {
 	b.Helper()
 	moreFiles(b)
-	e := &etcdCrowd{b: b, size: size, has: map[int]int64{}}
-	e.changed = sync.NewCond(&e.mu)
+	e := &etcdCrowd{b: b, size: size}
 	dir := b.TempDir()
 	e.process = exec.Command(os.Args[0], "-test.run=^$")
 	e.process.Env = append(os.Environ(), fleetEnv+"=etcd", fleetEnv+"_DIR="+dir)
@@ -270,14 +262,14 @@ func newEtcdCrowd(b *testing.B, n, size int) *etcdCrowd {
 	}
 	b.Cleanup(e.kill)
 	e.ask, e.answers = bufio.NewWriter(in), bufio.NewReader(out)
-	var hello struct{ URL string }
+	var hello struct{ Address string }
 	e.answer(&hello)
-	e.url = hello.URL
+	e.address = hello.Address
 	info := transport.TLSInfo{CertFile: filepath.Join(dir, "cert.pem"), KeyFile: filepath.Join(dir, "key.pem"), TrustedCAFile: filepath.Join(dir, "cert.pem")}
 	if e.tls, err = info.ClientConfig(); err != nil {
 		b.Fatal(err)
 	}
-	e.add(n)
+	e.tls.NextProtos, e.tls.ServerName = []string{"h2"}, "127.0.0.1"
 	return e
 }
 
@@ -312,66 +304,22 @@ func (e *etcdCrowd) usage() (u usage) {
 	return u
 }
 
-// add has more watchers come, each on its own connection.
-func (e *etcdCrowd) add(n int) {
+// watch has watchers come, each on its own connection, and returns when all watch.
+func (e *etcdCrowd) watch(n int) {
 	e.b.Helper()
-	var all sync.WaitGroup
-	few := make(chan struct{}, 32)
-	for i := e.n; i < e.n+n; i++ {
-		all.Go(func() {
-			few <- struct{}{}
-			defer func() { <-few }()
-			client, err := clientv3.New(clientv3.Config{Endpoints: []string{e.url}, TLS: e.tls, Logger: zap.NewNop(), DialTimeout: time.Minute})
-			if err != nil {
-				e.b.Error(err)
-				return
-			}
-			e.b.Cleanup(func() { _ = client.Close() })
-			events := client.Watch(e.b.Context(), etcdKey, clientv3.WithCreatedNotify())
-			<-events
-			go func() {
-				for got := range events {
-					for range got.Events {
-						e.note(i)
-					}
-				}
-			}()
-		})
+	dialects := make([]*etcdDialect, n)
+	for i := range dialects {
+		dialects[i] = &etcdDialect{size: e.size}
 	}
-	all.Wait()
-	e.n += n
-}
-
-func (e *etcdCrowd) note(i int) {
-	at := time.Now()
-	e.mu.Lock()
-	defer e.mu.Unlock()
-	e.has[i]++
-	if e.has[i] == e.round {
-		e.counted++
-	}
-	if at.After(e.last) {
-		e.last = at
-	}
-	if e.counted == e.n {
-		e.changed.Broadcast()
-	}
+	e.crowd = newAudience(e.b, e.address, dialects, func(int) *tls.Config { return e.tls })
+	e.crowd.wait(1)
 }
 
 // change writes what all watch, and returns how long after it was accepted the last watcher had it.
 func (e *etcdCrowd) change() (time.Duration, error) {
-	e.mu.Lock()
-	e.round++
-	e.counted = 0
-	e.mu.Unlock()
-	var done struct{ At int64 }
+	var done accepted
 	e.question(&done, "change %d", e.size)
-	e.mu.Lock()
-	defer e.mu.Unlock()
-	for e.counted < e.n {
-		e.changed.Wait()
-	}
-	return e.last.Sub(time.Unix(0, done.At)), nil
+	return e.crowd.wait(done.Revision).Sub(time.Unix(0, done.At)), nil
 }
 
 const etcdKey = "fabric"
@@ -408,7 +356,7 @@ func beEtcd(dir string) {
 	must(err)
 	<-e.Server.ReadyNotify()
 	inside := v3client.New(e.Server)
-	fmt.Printf("{\"URL\":%q}\n", client.String())
+	fmt.Printf("{\"Address\":%q}\n", client.Host)
 	in := bufio.NewScanner(os.Stdin)
 	for in.Scan() {
 		var size int
@@ -420,9 +368,9 @@ func beEtcd(dir string) {
 		}
 		_, err := fmt.Sscanf(in.Text(), "change %d", &size)
 		must(err)
-		_, err = inside.Put(context.Background(), etcdKey, string(make([]byte, size)))
+		done, err := inside.Put(context.Background(), etcdKey, string(make([]byte, size)))
 		must(err)
-		fmt.Printf("{\"At\":%d}\n", time.Now().UnixNano())
+		fmt.Printf("{\"Revision\":%d,\"At\":%d}\n", done.Header.Revision, time.Now().UnixNano())
 	}
 }
 

@@ -212,12 +212,18 @@ func (f *fleet) usage() (u usage) {
 
 // client returns an HTTP client of one identity, as member makes them.
 func (f *fleet) client(identity string, protocol string) *http.Client {
+	return &http.Client{Transport: &http.Transport{
+		TLSClientConfig: f.config(identity, protocol), TLSHandshakeTimeout: time.Minute, ForceAttemptHTTP2: protocol == "h2",
+	}}
+}
+
+// config is the TLS of one identity.
+func (f *fleet) config(identity string, protocol string) *tls.Config {
 	certificate := &tls.Certificate{Certificate: f.chains[identity][:1], PrivateKey: f.key}
 	host, _, _ := net.SplitHostPort(f.address)
-	who := pin.Client{Pin: f.pin, Host: host, Certificate: func() (*tls.Certificate, error) { return certificate, nil }}
-	t := &http.Transport{TLSClientConfig: who.TLS(), TLSHandshakeTimeout: time.Minute, ForceAttemptHTTP2: protocol == "h2"}
-	t.TLSClientConfig.NextProtos = []string{protocol}
-	return &http.Client{Transport: t}
+	config := pin.Client{Pin: f.pin, Host: host, Certificate: func() (*tls.Certificate, error) { return certificate, nil }}.TLS()
+	config.NextProtos = []string{protocol}
+	return config
 }
 
 // apply makes a file the fabric's as the operator, and returns when that was accepted.

@@ -31,8 +31,9 @@ type parcel struct {
 	format uint32 // of the plan: a gateway that does not understand it is not sent it
 	sign   func() (*ropewayv1.SignedGrant, error)
 
-	mu     sync.Mutex
-	signed *ropewayv1.SignedGrant
+	mu      sync.Mutex
+	signed  *ropewayv1.SignedGrant
+	message []byte // the same, as it goes over a line
 }
 
 func newParcel(epoch uint64, format uint32, sign func() (*ropewayv1.SignedGrant, error)) *parcel {
@@ -43,6 +44,11 @@ func newParcel(epoch uint64, format uint32, sign func() (*ropewayv1.SignedGrant,
 func (p *parcel) wrap() (*ropewayv1.SignedGrant, error) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
+	return p.wrapped()
+}
+
+// wrapped is wrap. The lock must be held.
+func (p *parcel) wrapped() (*ropewayv1.SignedGrant, error) {
 	if p.signed != nil {
 		return p.signed, nil
 	}
@@ -51,11 +57,26 @@ func (p *parcel) wrap() (*ropewayv1.SignedGrant, error) {
 	return signed, err
 }
 
+// encode returns the message that a line sends, which nobody changes.
+func (p *parcel) encode() ([]byte, error) {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	if p.message != nil {
+		return p.message, nil
+	}
+	signed, err := p.wrapped()
+	if err != nil {
+		return nil, err
+	}
+	p.message = watchMessage(signed)
+	return p.message, nil
+}
+
 // delivered lets go of the bytes.
 func (p *parcel) delivered() {
 	p.mu.Lock()
 	defer p.mu.Unlock()
-	p.signed = nil
+	p.signed, p.message = nil, nil
 }
 
 func newOutbox() *outbox { return &outbox{changed: func() {}, slots: map[string]*slot{}} }
@@ -71,12 +92,16 @@ func (o *outbox) slot(gateway string) *slot {
 
 // put replaces what gateways find, and wakes those who wait for it. A nil parcel takes away what there was.
 func (o *outbox) put(parcels map[string]*parcel) {
+	var concerned []watcher
 	o.mu.Lock()
-	defer o.mu.Unlock()
 	for gateway, p := range parcels {
 		s := o.slot(gateway)
 		s.parcel = p
-		s.wake()
+		concerned = append(concerned, s.watchers...)
+	}
+	o.mu.Unlock()
+	for _, w := range concerned { // who looks at once does not find the outbox locked
+		w.wake()
 	}
 }
 

@@ -38,6 +38,11 @@ func TestTheNewestParcel(t *testing.T) {
 			t.Fatalf("epoch %d, %v", p.epoch, err)
 		}
 	}
+	for range 1000 {
+		if message, err := o.look("gw1").encode(); err != nil || len(message) == 0 {
+			t.Fatalf("%q, %v", message, err)
+		}
+	}
 	if wraps != 1 {
 		t.Errorf("wrapped %d times", wraps)
 	}

@@ -212,11 +212,11 @@ func (l *line) say() error {
 	beat := l.beat.Swap(false)
 	switch p := c.outbox.look(l.who.Name); {
 	case c.due(l.who.Name, p, l.held, l.reads):
-		signed, err := p.wrap()
+		message, err := p.encode()
 		if err != nil {
 			return err
 		}
-		if err := l.write(watchMessage(signed)); err != nil {
+		if err := l.write(message); err != nil {
 			return err
 		}
 		l.held = p.epoch

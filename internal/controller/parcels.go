@@ -78,7 +78,7 @@ func (c *Controller) wrap(fabric string, number uint64, g *plan.Gateway) (*ropew
 	return grant.Sign(c.opts.Authority.Signer(), &ropewayv1.Grant{Fabric: fabric, Gateway: g.Name, Epoch: number, Plan: document})
 }
 
-// A preparation is what will be put into the outbox once a change is committed: signed while it is not, because whoever waits for a plan waits
+// A preparation is what will be put into the outbox once a change is committed: signed and encoded while it is not, because whoever waits for a plan waits
 // from then on. Where the change comes too late, it was made for nothing and is never shown to anybody.
 type preparation struct {
 	was, now *present
@@ -92,7 +92,7 @@ func (c *Controller) prepare(was, now *present) {
 	group.SetLimit(runtime.GOMAXPROCS(0))
 	for gateway, p := range made.parcels {
 		if p != nil && c.outbox.connected(gateway) {
-			group.Go(func() error { _, err := p.wrap(); return err })
+			group.Go(func() error { _, err := p.encode(); return err })
 		}
 	}
 	if err := group.Wait(); err != nil {

@@ -1,0 +1,121 @@
+package bird
+
+import (
+	"fmt"
+	"net/netip"
+	"strings"
+
+	"ropeway/internal/bgp"
+	"ropeway/internal/plan"
+)
+
+// gracefulShutdown is the community of RFC 8326 as BIRD writes it.
+const gracefulShutdown = "(65535, 0)"
+
+// imports writes what is believed of a neighbour, and what that is worth here. Hops are counted in the path as it came.
+func (t *text) imports(n *plan.Neighbor) {
+	t.open("import filter")
+	defer t.close("};")
+	accept := orLonger(n.Accept, n.Address.BitLen())
+	if accept == "" {
+		t.line("reject;")
+		return
+	}
+	t.line("if net !~ [ %s ] then reject;", accept)
+	t.line("if bgp_path.first != %d || bgp_path.len > %d then reject;", n.ASN, n.MaxHops)
+	t.line("int hops = bgp_path.len;")
+	t.line("from_as = %d;", n.ASN)
+	if n.Spoke {
+		t.line("from_spoke = 1;")
+	}
+	if n.External() {
+		t.line("from_router = 1;")
+		t.line("bgp_path.delete(%d);", n.ASN) // what a router of the place announces is the place's
+		t.line("bgp_large_community.delete([ (%d, *, *) ]);", plan.TagASN)
+	}
+	t.line("bgp_local_pref = %d; bgp_med = 0;", defaultPreference)
+	t.prefer(n.Prefer)
+	t.line("if %s ~ bgp_community then bgp_local_pref = 0;", gracefulShutdown) // whatever is preferred
+	t.line("accept;")
+}
+
+// defaultPreference is the LocalPreference of a route that nothing prefers.
+const defaultPreference = 100
+
+// prefer writes a chain of which the first link that fits decides.
+func (t *text) prefer(list []plan.Preference) {
+	for i, p := range list {
+		var fits []string
+		if p.Hops > 0 {
+			fits = append(fits, fmt.Sprintf("hops = %d", p.Hops))
+		}
+		if p.Tag > 0 {
+			fits = append(fits, fmt.Sprintf("%s ~ bgp_large_community", tag(p.Tag)))
+		}
+		if len(fits) == 0 {
+			fits = []string{"true"}
+		}
+		worth := p.LocalPreference
+		if worth == 0 {
+			worth = defaultPreference
+		}
+		otherwise := ""
+		if i > 0 {
+			otherwise = "else "
+		}
+		t.line("%sif %s then { bgp_local_pref = %d; bgp_med = %d; }", otherwise, strings.Join(fits, " && "), worth, p.Metric)
+	}
+}
+
+// exports writes what a neighbour is told.
+func (t *text) exports(c *bgp.Config, n *plan.Neighbor) {
+	t.open("export filter")
+	defer t.close("};")
+	t.open("if source = RTS_STATIC then")
+	if n.Tell == plan.TellLearnt {
+		t.line("reject;")
+	}
+	t.line("bgp_med = 0;")
+	for _, list := range [][]uint32{c.Tags, n.Tags} {
+		for _, number := range list {
+			t.line("bgp_large_community.add(%s);", tag(number))
+		}
+	}
+	t.close("}")
+	t.open("else")
+	t.line("if source != RTS_BGP then reject;")
+	switch n.Tell {
+	case plan.TellAll:
+	case plan.TellSpokes:
+		t.line("if !defined(from_spoke) then reject;")
+	case plan.TellLearnt:
+		t.line("if defined(from_router) then reject;") // routers of one place hear each other without us
+	default:
+		t.line("reject;")
+	}
+	t.line("if from_as = %d || bgp_path ~ [= * %d * =] then reject;", n.ASN, n.ASN) // nothing goes back
+	t.close("}")
+	switch {
+	case n.External() && c.Drained:
+		t.line("bgp_med = bgp_med + %d;", bgp.DrainMetric)
+	case n.External() || n.Tell == plan.TellLearnt:
+		t.line("bgp_med = bgp_med;") // a metric that no filter sets does not leave the AS
+	}
+	if c.Drained && !n.External() {
+		t.line("bgp_community.add(%s);", gracefulShutdown)
+	}
+	t.line("accept;")
+}
+
+func tag(number uint32) string { return fmt.Sprintf("(%d, 1, %d)", plan.TagASN, number) }
+
+// orLonger writes the prefixes of a family as a set of them and all that are within them.
+func orLonger(list []netip.Prefix, bits int) string {
+	var parts []string
+	for _, p := range list {
+		if p.Addr().BitLen() == bits {
+			parts = append(parts, p.String()+"+")
+		}
+	}
+	return strings.Join(parts, ", ")
+}

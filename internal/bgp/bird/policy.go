@@ -3,6 +3,7 @@ package bird
 import (
 	"fmt"
 	"net/netip"
+	"slices"
 	"strings"
 
 	"ropeway/internal/bgp"
@@ -71,40 +72,52 @@ func (t *text) prefer(list []plan.Preference) {
 func (t *text) exports(c *bgp.Config, n *plan.Neighbor) {
 	t.open("export filter")
 	defer t.close("};")
-	t.open("if source = RTS_STATIC then")
-	if n.Tell == plan.TellLearnt {
-		t.line("reject;")
-	}
-	t.line("bgp_med = 0;")
-	for _, list := range [][]uint32{c.Tags, n.Tags} {
-		for _, number := range list {
-			t.line("bgp_large_community.add(%s);", tag(number))
-		}
-	}
-	t.close("}")
-	t.open("else")
-	t.line("if source != RTS_BGP then reject;")
 	switch n.Tell {
-	case plan.TellAll:
-	case plan.TellSpokes:
-		t.line("if !defined(from_spoke) then reject;")
+	case plan.TellAll, plan.TellSpokes:
+		t.open("if source = RTS_STATIC then")
+		t.originated(c, n)
+		t.close("}")
+		t.open("else")
+		t.learnt(n)
+		t.close("}")
 	case plan.TellLearnt:
-		t.line("if defined(from_router) then reject;") // routers of one place hear each other without us
+		t.learnt(n)
 	default:
-		t.line("reject;")
+		t.line("if source != RTS_STATIC then reject;")
+		t.originated(c, n)
 	}
-	t.line("if from_as = %d || bgp_path ~ [= * %d * =] then reject;", n.ASN, n.ASN) // nothing goes back
-	t.close("}")
 	switch {
 	case n.External() && c.Drained:
 		t.line("bgp_med = bgp_med + %d;", bgp.DrainMetric)
 	case n.External() || n.Tell == plan.TellLearnt:
-		t.line("bgp_med = bgp_med;") // a metric that no filter sets does not leave the AS
+		t.line("bgp_med = bgp_med;") // a metric that no export filter sets does not leave the AS
 	}
 	if c.Drained && !n.External() {
 		t.line("bgp_community.add(%s);", gracefulShutdown)
 	}
 	t.line("accept;")
+}
+
+// originated writes what is said of the gateway's own prefixes.
+func (t *text) originated(c *bgp.Config, n *plan.Neighbor) {
+	if n.External() {
+		t.line("bgp_med = 0;")
+	}
+	for _, number := range slices.Concat(c.Tags, n.Tags) {
+		t.line("bgp_large_community.add(%s);", tag(number))
+	}
+}
+
+// learnt writes which of the routes that were learnt are told.
+func (t *text) learnt(n *plan.Neighbor) {
+	t.line("if source != RTS_BGP then reject;")
+	switch n.Tell {
+	case plan.TellSpokes:
+		t.line("if !defined(from_spoke) then reject;")
+	case plan.TellLearnt:
+		t.line("if defined(from_router) then reject;") // routers of one place hear each other without us
+	}
+	t.line("if from_as = %d || bgp_path ~ [= * %d * =] then reject;", n.ASN, n.ASN) // nothing goes back
 }
 
 func tag(number uint32) string { return fmt.Sprintf("(%d, 1, %d)", plan.TagASN, number) }

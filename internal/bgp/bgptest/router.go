@@ -81,14 +81,14 @@ var (
 	med       = regexp.MustCompile(`BGP\.med: (\d+)`)
 )
 
-// hears waits until the router was told this prefix alone, with this metric.
-func (r *coreRouter) hears(prefix string, metric int) {
+// hears waits until the router was told place 2's prefix alone, with this metric.
+func (r *coreRouter) hears(metric int) {
 	r.w.Helper()
 	r.w.until(func() string {
 		out := r.ask("show", "route", "all", "protocol", "toward")
 		told, m := announced.FindAllStringSubmatch(out, -1), med.FindStringSubmatch(out)
-		if len(told) != 1 || told[0][1] != prefix || m == nil || m[1] != fmt.Sprint(metric) {
-			return fmt.Sprintf("the router was told %s, want %s with metric %d", strings.TrimSpace(out), prefix, metric)
+		if len(told) != 1 || told[0][1] != "10.2.0.0/16" || m == nil || m[1] != fmt.Sprint(metric) {
+			return fmt.Sprintf("the router was told %s, want %s with metric %d", strings.TrimSpace(out), "10.2.0.0/16", metric)
 		}
 		return ""
 	})
@@ -112,13 +112,13 @@ func router(w *world) {
 	if got, _ = b.route("10.1.64.0/18", "a"); fmt.Sprint(got.Path) != "[65001]" || len(got.Tags) > 0 {
 		w.Errorf("b was told of the router's prefix %+v, want it to look as if a's place had originated it", got)
 	}
-	core.hears("10.2.0.0/16", 40)
+	core.hears(40)
 	a.want.Drained = true
 	w.apply(a)
-	core.hears("10.2.0.0/16", 40+bgp.DrainMetric)
+	core.hears(40 + bgp.DrainMetric)
 	a.want.Drained = false
 	w.apply(a)
-	core.hears("10.2.0.0/16", 40)
+	core.hears(40)
 
 	// What a router's prefixes are worth goes by the path as it told it.
 	a.with("core", func(n *plan.Neighbor) { n.Prefer = []plan.Preference{{Hops: 1, Metric: 3}, {Metric: 9}}; n.MaxHops = 2 })
@@ -156,7 +156,7 @@ func routerOnLink(w *world) {
 	w.apply(a, b)
 	w.established(a, b)
 	a.sends("10.1.64.0/18", "lan")
-	core.hears("10.2.0.0/16", 0)
+	core.hears(0)
 }
 
 // command runs a program in the thread's namespace. Whatever it starts in the background holds nothing of ours open.

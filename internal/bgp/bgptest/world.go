@@ -46,7 +46,7 @@ type gateway struct {
 func newWorld(t *testing.T, open func(dir string) bgp.Daemon) *world {
 	t.Helper()
 	nstest.Enter(t)
-	dir, err := os.MkdirTemp("", "bgp") // and not t.TempDir(), which no other user may enter, and whose name is long
+	dir, err := os.MkdirTemp("", "bgp") //nolint:usetesting // a directory of the test's no other user may enter, and its name is long
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -51,17 +51,26 @@ func (d *Daemon) pid() (pid int, left bool, err error) {
 	if err != nil {
 		return 0, false, fmt.Errorf("read the number of BIRD's process: %w", err)
 	}
-	pid, err = strconv.Atoi(strings.TrimSpace(string(raw)))
-	if err != nil || pid < 1 || !d.ours(pid) {
-		return 0, true, nil
+	if n, err := strconv.Atoi(strings.TrimSpace(string(raw))); err == nil && n > 0 && d.ours(n) { // else a crash cut it off, or left it
+		return n, true, nil
 	}
-	return pid, true, nil
+	return 0, true, nil
 }
 
 // ours reports whether a process is the daemon that uses our socket. A process that has ended and that nobody waited for has no command line.
 func (d *Daemon) ours(pid int) bool {
 	line, err := os.ReadFile(fmt.Sprintf("/proc/%d/cmdline", pid))
 	return err == nil && slices.ContainsFunc(bytes.Split(line, []byte{0}), func(arg []byte) bool { return string(arg) == d.path(socketName) })
+}
+
+// ended reports whether a process is gone, sockets and all, or waits for nothing but its parent. It loses its command line some time before.
+func ended(pid int) bool {
+	stat, err := os.ReadFile(fmt.Sprintf("/proc/%d/stat", pid))
+	if err != nil {
+		return true
+	}
+	state := bytes.TrimSpace(stat[bytes.LastIndexByte(stat, ')')+1:]) // proc(5): the name before it may have parentheses
+	return len(state) == 0 || state[0] == 'Z' || state[0] == 'X'
 }
 
 // start runs the daemon with the configuration that is in place. It leaves this process for a session of its own, and holds nothing of ours open. After a crash it
@@ -113,7 +122,7 @@ func (d *Daemon) end(ctx context.Context, pid int) error {
 		}
 	}
 	for deadline := time.Now().Add(stopTimeout); time.Now().Before(deadline) && ctx.Err() == nil; time.Sleep(pollEvery) {
-		if !d.ours(pid) {
+		if ended(pid) {
 			return nil
 		}
 	}

@@ -40,11 +40,12 @@ func refusals(w *world) {
 	a.hears("b", "10.2.0.0/16", "10.66.0.0/16", "192.168.0.0/24", "fd00:2::/32", "fd00:66::/32")
 }
 
-// triangle: a reaches the place of b1 and b2 directly by either, and by c, which passes on what it hears of b1.
+// triangle: a reaches the place of b1 and b2 directly by either, and by c, which passes on what it hears of b1. 10.7.0.0/16 is behind b1 and c alike, of two
+// AS numbers.
 func (w *world) triangle() (a, b1, b2 *gateway) {
 	w.Helper()
-	a, c := w.gateway("a", 65001, "10.1.0.0/16", "fd00:1::/32"), w.gateway("c", 65003, "10.3.0.0/16", "fd00:3::/32")
-	b1, b2 = w.gateway("b1", 65002, "10.2.0.0/16", "fd00:2::/32"), w.gateway("b2", 65002, "10.2.0.0/16", "fd00:2::/32")
+	a, c := w.gateway("a", 65001, "10.1.0.0/16", "fd00:1::/32"), w.gateway("c", 65003, "10.3.0.0/16", "10.7.0.0/16", "fd00:3::/32")
+	b1, b2 = w.gateway("b1", 65002, "10.2.0.0/16", "10.7.0.0/16", "fd00:2::/32"), w.gateway("b2", 65002, "10.2.0.0/16", "fd00:2::/32")
 	w.join(a, b1)
 	w.join(a, b2)
 	w.join(a, c)
@@ -67,12 +68,14 @@ func preferences(w *world) {
 	a, b1, _ := w.triangle()
 	prefer := func(neighbor string, p ...plan.Preference) { a.with(neighbor, func(n *plan.Neighbor) { n.Prefer = p }) }
 	a.both("b1+b2")
-	a.hears("c", "10.2.0.0/16", "10.3.0.0/16", "fd00:2::/32", "fd00:3::/32")
+	a.hears("c", "10.2.0.0/16", "10.3.0.0/16", "10.7.0.0/16", "fd00:2::/32", "fd00:3::/32")
+	a.sends("10.7.0.0/16", "b1+c")
 
 	prefer("b1", plan.Preference{Metric: 10})
 	prefer("b2", plan.Preference{Metric: 5})
 	w.apply(a)
-	a.both("b2") // the lower metric
+	a.both("b2")                // the lower metric
+	a.sends("10.7.0.0/16", "c") // and so between neighbours of two AS numbers
 	w.best(a, "10.2.0.0/16", map[string]bool{"b1": false, "b2": true, "c": false})
 
 	prefer("b1", plan.Preference{Hops: 2, Metric: 1}, plan.Preference{Metric: 5})
@@ -109,7 +112,7 @@ func preferences(w *world) {
 	})
 	a.with("c", func(n *plan.Neighbor) { n.MaxHops = 1 })
 	w.apply(a)
-	a.hears("c", "10.3.0.0/16", "fd00:3::/32") // what c passes on has come too far
+	a.hears("c", "10.3.0.0/16", "10.7.0.0/16", "fd00:3::/32") // what c passes on has come too far
 }
 
 // best holds which routes to a prefix are marked as those that carry.

@@ -28,6 +28,7 @@ type coreRouter struct {
 const coreConfig = `
 router id 10.1.0.2;
 protocol device { }
+protocol bfd { }
 protocol static { ipv4;
 	route 10.1.64.0/18 unreachable { bgp_large_community.add((114, 1, 9)); bgp_large_community.add((114, 2, 1)); bgp_large_community.add((115, 1, 1)); bgp_med = 77; };
 	route 10.66.0.0/16 unreachable;
@@ -37,6 +38,7 @@ protocol bgp toward {
 	local 10.1.0.2 as 65100;
 	neighbor 10.1.0.1 as 65001;
 	direct;
+	bfd;
 	connect delay time 1; connect retry time 1; error wait time 1,2;
 	ipv4 { import all; export all; };
 }
@@ -60,7 +62,7 @@ func (w *world) coreRouter(g *gateway, bits int) *coreRouter {
 	w.Cleanup(func() { r.ask("down") })
 	g.want.Neighbors = append(g.want.Neighbors, &plan.Neighbor{
 		Name: "core", Address: netip.MustParseAddr("10.1.0.2"), ASN: 65100, Tell: plan.TellLearnt, Spoke: true,
-		Accept: prefixes("10.1.0.0/16"), MaxHops: 1, MaxPrefixes: 10, BFD: nil,
+		Accept: prefixes("10.1.0.0/16"), MaxHops: 1, MaxPrefixes: 10,
 	})
 	return r
 }
@@ -100,9 +102,18 @@ func router(w *world) {
 	a, b := w.pair()
 	core := w.coreRouter(a, 24)
 	a.with("b", func(n *plan.Neighbor) { n.Tell, n.Prefer = plan.TellSpokes, []plan.Preference{{Metric: 40}} })
+	a.with("core", func(n *plan.Neighbor) { n.BFD = &plan.BFD{Interval: 300, Multiplier: 3} })
 	w.apply(a, b)
 	w.established(a, b)
 	a.hears("core", "10.1.64.0/18")
+	w.until(func() string {
+		for _, n := range a.observe().Neighbors {
+			if want := map[string]string{"core": "up"}[n.Name]; n.BFD != want {
+				return fmt.Sprintf("BFD with %s is %q, want %q", n.Name, n.BFD, want)
+			}
+		}
+		return ""
+	})
 	a.sends("10.1.64.0/18", "lan")
 	got, _ := a.route("10.1.64.0/18", "core")
 	if len(got.Path) > 0 || len(got.Tags) > 0 || got.LocalPreference != 100 || got.Metric != 0 || !got.Best || got.NextHop != netip.MustParseAddr("10.1.0.2") {

@@ -233,6 +233,9 @@ func crash(w *world) {
 		}
 	}
 	w.Logf("after a crash and a new start there was no route for %d ms", gone.Milliseconds())
+	if gone > time.Second { // less than it takes to learn them again
+		w.Error("a new daemon took the routes away that the crashed one had left, before it knew better")
+	}
 	w.established(a, b)
 	a.sends("10.2.0.0/16", "b")
 	a.sends("fd00:2::/32", "b")

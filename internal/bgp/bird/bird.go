@@ -4,7 +4,7 @@
 // What stands in BIRD's configuration and nowhere else is remembered by BIRD itself: the file in our directory is what it runs with.
 //
 // What BIRD cannot do: a TCP MD5 password with a quotation mark in it (its strings have no escapes), or sharing a kernel table between two instances of BIRD that
-// have the same metric. A router of the place that is in no prefix of an interface gets a multihop session, and BFD with it is that of RFC 5883. Sessions
+// have the same metric. A session within an AS is refused: policy here is between places. A router of the place that is in no prefix of an interface gets a multihop session, and BFD with it is that of RFC 5883. Sessions
 // lost are not counted: Neighbor.Flaps is always 0.
 package bird
 
@@ -24,7 +24,7 @@ import (
 // Options of a daemon.
 type Options struct {
 	Dir     string // of its configuration, socket, log and process number; made with mode 0700. A path of at most 98 bytes: a socket has to be in it
-	Program string // default "bird", as PATH has it
+	Program string // default "bird", where PATH has it
 }
 
 // Daemon is a BIRD of our own. It implements bgp.Daemon.
@@ -100,7 +100,9 @@ func (d *Daemon) Apply(ctx context.Context, want *bgp.Config) ([]string, error) 
 		return nil, err
 	}
 	if s.pid != 0 {
-		if _, err := ask(ctx, d.path(socketName), "show status"); err != nil { // it runs, and cannot be told anything
+		if _, err := ask(ctx, d.path(socketName), "show status"); ctx.Err() != nil {
+			return nil, context.Cause(ctx)
+		} else if err != nil { // it runs, and cannot be told anything
 			if err := d.end(ctx, s.pid); err != nil {
 				return nil, err
 			}

@@ -203,6 +203,9 @@ func check(c *bgp.Config) error {
 		if !fabric.ValidName(n.Name) || n.Address.Zone() != "" || n.Local.Zone() != "" || n.Device != "" && !deviceName.MatchString(n.Device) {
 			return fmt.Errorf("neighbor %q at %s: its name, addresses or device cannot be", n.Name, n.Address)
 		}
+		if n.ASN == c.ASN {
+			return fmt.Errorf("neighbor %s at %s is of our own AS %d: want another", n.Name, n.Address, n.ASN)
+		}
 		if n.Password == "" {
 			continue
 		}

@@ -53,7 +53,7 @@ func sessions(w *world) {
 	w.Logf("two daemons started, met and routed within %d ms", time.Since(began).Milliseconds())
 	a.sends("10.1.0.0/16", "") // what is its own is not the daemon's to route
 
-	w.until(func() string { return a.tells(w.started(began)) })
+	w.until(func() string { return a.tells(time.Since(began) + time.Second) }) // a daemon may count whole seconds
 	got, _ := a.route("10.2.0.0/16", "b")
 	want := bgp.Route{
 		Prefix: netip.MustParsePrefix("10.2.0.0/16"), Neighbor: "b", NextHop: a.want.Neighbors[0].Address, Device: "to-b",
@@ -66,9 +66,6 @@ func sessions(w *world) {
 		w.Errorf("what a knows of its own prefix: %+v", own)
 	}
 }
-
-// started is the longest that a session can have been up.
-func (w *world) started(began time.Time) time.Duration { return time.Since(began) + 2*time.Second }
 
 // tells says what is wrong with what a gateway tells of its two sessions.
 func (g *gateway) tells(longest time.Duration) string {
@@ -102,7 +99,7 @@ func untouched(w *world) {
 			w.Errorf("Plan after Apply: %q, %v", changes, err)
 		}
 	})
-	b4, before := time.Now(), a.observe()
+	looked, before := time.Now(), a.observe()
 	time.Sleep(1200 * time.Millisecond) // a daemon may count whole seconds
 	a.with("c", func(n *plan.Neighbor) {
 		n.BFD, n.Tags, n.MaxPrefixes = &plan.BFD{Interval: 400, Multiplier: 4}, []uint32{3}, 50
@@ -121,7 +118,7 @@ func untouched(w *world) {
 	after := a.observe()
 	for i, n := range after.Neighbors[:2] { // those with b
 		// Up for as long as before and what has passed since: it was never down in between.
-		if least := before.Neighbors[i].Since + time.Since(b4) - 2100*time.Millisecond; n.Since < least || n.Flaps != before.Neighbors[i].Flaps {
+		if least := before.Neighbors[i].Since + time.Since(looked) - 1100*time.Millisecond; n.Since < least || n.Flaps != before.Neighbors[i].Flaps {
 			w.Errorf("the session with %s at %s has been up for %s, want %s at least: it was not to be touched", n.Name, n.Address, n.Since, least)
 		}
 	}

@@ -286,7 +286,7 @@ func (g *gateway) route(prefix, neighbor string) (bgp.Route, bool) {
 	return routes[i], true
 }
 
-// hears waits until a gateway has learnt these prefixes and no others of a neighbour. It has to stay so for a while, unless nothing more can come.
+// hears waits until a gateway has learnt these prefixes and no others of a neighbour, and that this stays so for a moment.
 func (g *gateway) hears(neighbor string, want ...string) {
 	g.w.Helper()
 	slices.Sort(want)

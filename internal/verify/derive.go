@@ -20,8 +20,8 @@ type tables struct {
 	gateways  []map[hop][]int   // by gateway: kinds
 	places    []map[int32][]int // by place, then the gateway that its router takes: kinds
 	shared    []sharing
-	unsettled []int            // kinds
-	unlike    map[[2]int32]int // parallel tunnels of which it matters which one a packet takes, by their devices at one end: a kind
+	unsettled []int              // kinds
+	unlike    map[[2]int32][]int // parallel tunnels of which it matters which one a packet takes, by their devices at one end: kinds
 	alike     map[[2]int32]string
 	lists     map[string][]netip.Prefix // of kinds together
 }
@@ -38,12 +38,14 @@ type sharing struct {
 }
 
 // tables puts what gateways chose into tables.
-func (c *convergence) tables(choices []choice, l loss) *tables { return newTables(c, c.kinds, choices, l) }
+func (c *convergence) tables(choices []choice, l loss) *tables {
+	return newTables(c, c.kinds, choices, l)
+}
 
 func newTables(c *convergence, kinds []*kind, choices []choice, l loss) *tables {
 	t := &tables{
 		c: c, kinds: kinds, lost: l, gateways: make([]map[hop][]int, len(c.speakers)), places: make([]map[int32][]int, len(c.m.places)),
-		unlike: map[[2]int32]int{}, alike: map[[2]int32]string{}, lists: map[string][]netip.Prefix{},
+		unlike: map[[2]int32][]int{}, alike: map[[2]int32]string{}, lists: map[string][]netip.Prefix{},
 	}
 	for i := range t.gateways {
 		t.gateways[i] = map[hop][]int{}
@@ -85,9 +87,8 @@ func (t *tables) leave(g int32, k int, best []learnt) {
 			continue
 		}
 		if !slices.Equal(best[0].tags, best[i+1].tags) || best[0].spoke != best[i+1].spoke || t.difference(x, y) != "" {
-			if _, known := t.unlike[[2]int32{x.device, y.device}]; !known {
-				t.unlike[[2]int32{x.device, y.device}] = k
-			}
+			devices := [2]int32{x.device, y.device}
+			t.unlike[devices] = append(t.unlike[devices], k)
 		}
 	}
 }
@@ -233,7 +234,9 @@ func (t *tables) gateway(n int32) *plan.Gateway {
 		}
 		routes = append(routes, &plan.Route{Device: x.Name, Peer: m.gateways[h.peer].Name, MTU: x.MTU, Prefixes: list})
 	}
-	slices.SortFunc(routes, func(a, b *plan.Route) int { return cmp.Or(strings.Compare(a.Device, b.Device), strings.Compare(a.Peer, b.Peer)) })
+	slices.SortFunc(routes, func(a, b *plan.Route) int {
+		return cmp.Or(strings.Compare(a.Device, b.Device), strings.Compare(a.Peer, b.Peer))
+	})
 	g.Routes = append(slices.Clone(g.Routes), routes...)
 	return &g
 }
@@ -281,7 +284,9 @@ func (t *tables) place(n int32) *plan.Place {
 	for w, kinds := range ways {
 		p.Routes = append(p.Routes, &plan.RouterRoute{To: w.to, Gateway: m.gateways[w.gateway].Name, Prefixes: t.list(kinds)})
 	}
-	slices.SortStableFunc(p.Routes, func(a, b *plan.RouterRoute) int { return cmp.Or(strings.Compare(a.To, b.To), strings.Compare(a.Gateway, b.Gateway)) })
+	slices.SortStableFunc(p.Routes, func(a, b *plan.RouterRoute) int {
+		return cmp.Or(strings.Compare(a.To, b.To), strings.Compare(a.Gateway, b.Gateway))
+	})
 	return &p
 }
 
@@ -310,12 +315,12 @@ func (t *tables) problems() (out diag.List) {
 				t.kinds[s.kind].prefixes[0], name(s.between[0]), name(s.between[1])),
 		})
 	}
-	for devices, k := range t.unlike {
+	for devices, kinds := range t.unlike {
 		x, y := &t.c.m.devices[devices[0]], &t.c.m.devices[devices[1]]
 		said := cmp.Or(t.alike[devices], "what is told over them differs")
 		out = append(out, diag.Problem{
 			Code: "RW3037", Severity: diag.Error, Subject: "gateway " + name(x.gateway), Hint: "compile the plan again",
-			Message: fmt.Sprintf("shares packets for %s between its devices %s and %s, which are not alike: %s", t.kinds[k].prefixes[0], x.Name, y.Name, said),
+			Message: fmt.Sprintf("shares packets for %s between its devices %s and %s, which are not alike: %s", t.kinds[kinds[0]].prefixes[0], x.Name, y.Name, said),
 		})
 	}
 	for _, k := range t.unsettled {

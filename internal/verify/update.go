@@ -21,10 +21,14 @@ type Effect struct {
 // Three things can change for the addresses of the prefix. Packets to them that come to this gateway may go another way: that
 // concerns the places whose packets come here, which the rest of the row tells. Packets from them that arrive here may be
 // refused, or no longer: that concerns whatever is reached through this gateway. And the table may now contradict itself.
+// Where gateways speak BGP a change may touch everything, and everything is judged again (renew.go).
 func (m *Model) Update(c Change) (Effect, error) {
 	w := m.world
 	if w == nil || !w.judged {
 		return Effect{}, errUnchecked
+	}
+	if m.source != nil {
+		return m.renew(c)
 	}
 	if w.live == nil {
 		w.live = newLive(m)

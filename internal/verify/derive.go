@@ -82,7 +82,7 @@ func (t *tables) leave(g int32, k int, best []learnt) {
 			continue
 		}
 		y := &s.sessions[best[i+1].session]
-		if y.far != x.far {
+		if y.far != x.far || x.far == nobody || x.device != y.device && (x.back < 0 || y.back < 0) {
 			t.shared = append(t.shared, sharing{nobody, g, [2]int32{x.far, y.far}, k})
 			continue
 		}
@@ -227,12 +227,19 @@ func (t *tables) gateway(n int32) *plan.Gateway {
 	}
 	routes := make([]*plan.Route, 0, len(g.Routes)+len(t.gateways[n]))
 	for h, kinds := range t.gateways[n] {
-		x := &m.devices[h.device]
 		list := t.list(kinds)
 		if slices.ContainsFunc(list, func(p netip.Prefix) bool { return fixed[p] }) {
 			list = slices.DeleteFunc(slices.Clone(list), func(p netip.Prefix) bool { return fixed[p] })
 		}
-		routes = append(routes, &plan.Route{Device: x.Name, Peer: m.gateways[h.peer].Name, MTU: x.MTU, Prefixes: list})
+		r := &plan.Route{Prefixes: list} // by no device, where one was seen that the plan does not have
+		if h.device != nobody {
+			x := &m.devices[h.device]
+			r.Device, r.MTU = x.Name, x.MTU
+		}
+		if h.peer != nobody {
+			r.Peer = m.gateways[h.peer].Name
+		}
+		routes = append(routes, r)
 	}
 	slices.SortFunc(routes, func(a, b *plan.Route) int {
 		return cmp.Or(strings.Compare(a.Device, b.Device), strings.Compare(a.Peer, b.Peer))
@@ -292,7 +299,12 @@ func (t *tables) place(n int32) *plan.Place {
 
 // problems returns what keeps the tables from being all that can come of the sessions.
 func (t *tables) problems() (out diag.List) {
-	name := func(g int32) string { return t.c.m.gateways[g].Name }
+	name := func(g int32) string {
+		if g == nobody {
+			return "nobody"
+		}
+		return t.c.m.gateways[g].Name
+	}
 	type pair struct {
 		place, gateway int32
 		between        [2]int32

@@ -101,6 +101,9 @@ func carry(p *plan.Fabric, facts *Facts, w []string) error {
 	case "cut":
 		facts.Cut = append(facts.Cut, Link{w[1], w[2]})
 		return nil
+	case "drain":
+		facts.Drained = append(facts.Drained, w[1])
+		return nil
 	case "no-icmp":
 		facts.NoICMP = true
 		return nil
@@ -140,7 +143,7 @@ func carryRouter(p *plan.Fabric, w []string) error {
 }
 
 func carryGateway(g *plan.Gateway, w []string) error {
-	d := &g.Devices[0]
+	d := &g.Devices[0] // with BGP only what is said of neighbours makes sense
 	peer := func(name string) *plan.Peer {
 		for _, q := range d.Peers {
 			if q.Gateway == name {
@@ -188,6 +191,24 @@ func carryGateway(g *plan.Gateway, w []string) error {
 		if w[3] != "" {
 			g.Routes = append(g.Routes, &plan.Route{Device: d.Name, Peer: w[3], MTU: peer(w[3]).MTU, Prefixes: []netip.Prefix{x}})
 		}
+	case "silence": // GATEWAY NEIGHBOR: it has no session with it
+		b := *g.BGP
+		b.Neighbors = slices.DeleteFunc(slices.Clone(b.Neighbors), func(n *plan.Neighbor) bool { return n.Name == w[2] })
+		g.BGP = &b
+	case "announce": // GATEWAY PREFIX: as its place's
+		x, err := netip.ParsePrefix(w[2])
+		b := *g.BGP
+		b.Own = append(slices.Clone(b.Own), x)
+		g.BGP = &b
+		return err
+	case "equal": // GATEWAY: whatever it hears is worth the same
+		for _, n := range g.BGP.Neighbors {
+			n.Prefer = nil
+		}
+	case "mtu": // GATEWAY DEVICE MTU
+		var err error
+		g.Device(w[2]).MTU, err = strconv.Atoi(w[3])
+		return err
 	case "claim": // GATEWAY PREFIX PEER: the peer has it, too
 		x, err := netip.ParsePrefix(w[2])
 		peer(w[3]).AllowedIPs = append(peer(w[3]).AllowedIPs, x)

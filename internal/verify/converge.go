@@ -41,7 +41,8 @@ type loss struct {
 	link    [2]int32
 }
 
-var noLoss = loss{nobody, [2]int32{nobody, nobody}}
+// noLoss is what is lost while nothing is.
+func noLoss() loss { return loss{nobody, [2]int32{nobody, nobody}} }
 
 // severs reports whether a session between two gateways is lost.
 func (l *loss) severs(a, b int32) bool {
@@ -56,7 +57,7 @@ func speaks(p *plan.Fabric) bool {
 // converged returns the plan with the routes that BGP leads to, and what is wrong with its sessions.
 func converged(p *plan.Fabric, facts Facts) (*plan.Fabric, diag.List) {
 	c := newConvergence(p, facts)
-	t := c.tables(c.playAll(), noLoss)
+	t := c.tables(c.playAll(), noLoss())
 	return t.plan(), slices.Concat(c.problems, t.problems())
 }
 

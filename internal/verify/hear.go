@@ -43,7 +43,7 @@ type choice [][]learnt
 // playAll plays every kind.
 func (c *convergence) playAll() []choice {
 	out := make([]choice, len(c.kinds))
-	parallel(len(c.kinds), func(_, i int) { out[i] = c.play(c.kinds[i], noLoss) })
+	parallel(len(c.kinds), func(_, i int) { out[i] = c.play(c.kinds[i], noLoss()) })
 	return out
 }
 
@@ -215,20 +215,20 @@ func (c *convergence) take(have choice, s *speaker, session int, w worth) learnt
 // whose choice stands is better than whatever the others could ever tell it. Then nothing that they do can change it. It may say no where the answer is yes, never
 // the other way round.
 func (c *convergence) certain(k *kind, have choice, l loss) bool {
-	stands := make([]bool, len(c.speakers))
+	a := &assurance{convergence: c, kind: k, have: have, lost: l, stands: make([]bool, len(c.speakers))}
 	left := 0
 	for g := range c.speakers {
 		o, known := k.originOf(int32(g))
-		if stands[g] = known && o.router == nil || int32(g) == l.gateway; !stands[g] {
+		if a.stands[g] = known && o.router == nil || int32(g) == l.gateway; !a.stands[g] {
 			left++
 		}
 	}
 	for left > 0 {
-		nearest := c.nearest(k, have, stands, l)
+		a.approach()
 		before := left
 		for g := range c.speakers {
-			if !stands[g] && c.settled(k, have, int32(g), stands, nearest, l) {
-				stands[g] = true
+			if !a.stands[g] && a.settles(int32(g)) {
+				a.stands[g] = true
 				left--
 			}
 		}
@@ -239,69 +239,80 @@ func (c *convergence) certain(k *kind, have choice, l loss) bool {
 	return true
 }
 
-// nearest returns, for every gateway, how short the path can be at least that it comes to have; unreachable where it can have none.
-func (c *convergence) nearest(k *kind, have choice, stands []bool, l loss) []int {
-	out := make([]int, len(c.speakers))
-	for g := range out {
-		out[g] = unreachable
-		if stands[g] && len(have[g]) > 0 {
-			out[g] = len(have[g][0].path)
-		} else if _, known := k.originOf(int32(g)); known && !stands[g] {
-			out[g] = 0 // a router's announcement that another route may displace
-		}
-	}
-	for again := true; again; {
-		again = false
-		for g := range c.speakers {
-			if stands[g] {
-				continue
-			}
-			for n := range c.speakers[g].sessions {
-				x := &c.speakers[g].sessions[n]
-				if x.back < 0 || !k.accepted[x.accept] || x.Address.Is4() != k.v4 || l.severs(int32(g), x.far) || out[x.far]+1 >= out[g] {
-					continue
-				}
-				if _, told := c.told(k, have, &c.speakers[g], n, l); told || !stands[x.far] {
-					out[g], again = out[x.far]+1, true
-				}
-			}
-		}
-	}
-	return out
+// An assurance is how far it is certain what gateways choose.
+type assurance struct {
+	*convergence
+	kind    *kind
+	have    choice
+	lost    loss
+	stands  []bool // by gateway
+	nearest []int  // by gateway: how short the path can be at least that it comes to have; unreachable where it can have none
 }
 
 // unreachable is more hops than any path has.
 const unreachable = 1 << 30
 
-// settled reports whether what a gateway chose is better than whatever it could be told by those whose choice does not stand.
-func (c *convergence) settled(k *kind, have choice, g int32, stands []bool, nearest []int, l loss) bool {
-	s := &c.speakers[g]
-	for _, r := range have[g] {
-		if r.session >= 0 && !stands[s.sessions[r.session].far] {
+// open reports whether a session of a gateway can bring prefixes of the kind at all.
+func (a *assurance) open(g int32, x *exchange) bool {
+	return x.back >= 0 && a.kind.accepted[x.accept] && x.Address.Is4() == a.kind.v4 && !a.lost.severs(g, x.far)
+}
+
+// approach works out the nearest.
+func (a *assurance) approach() {
+	a.nearest = make([]int, len(a.speakers))
+	for g := range a.nearest {
+		a.nearest[g] = unreachable
+		if a.stands[g] && len(a.have[g]) > 0 {
+			a.nearest[g] = len(a.have[g][0].path)
+		} else if _, known := a.kind.originOf(int32(g)); known && !a.stands[g] {
+			a.nearest[g] = 0 // a router's announcement that another route may displace
+		}
+	}
+	for again := true; again; {
+		again = false
+		for g := range a.speakers {
+			for n := range a.speakers[g].sessions {
+				x := &a.speakers[g].sessions[n]
+				if a.stands[g] || !a.open(int32(g), x) || a.nearest[x.far]+1 >= a.nearest[g] {
+					continue
+				}
+				if _, told := a.told(a.kind, a.have, &a.speakers[g], n, a.lost); told || !a.stands[x.far] {
+					a.nearest[g], again = a.nearest[x.far]+1, true
+				}
+			}
+		}
+	}
+}
+
+// settles reports whether what a gateway chose comes of choices that stand, and is better than whatever it could be told by the others.
+func (a *assurance) settles(g int32) bool {
+	s := &a.speakers[g]
+	for _, r := range a.have[g] {
+		if r.session >= 0 && !a.stands[s.sessions[r.session].far] {
 			return false
 		}
 	}
 	for n := range s.sessions {
 		x := &s.sessions[n]
-		hops := nearest[x.far] + 1
-		if stands[x.far] || x.back < 0 || !k.accepted[x.accept] || x.Address.Is4() != k.v4 || l.severs(g, x.far) || hops > x.MaxHops {
+		if hops := a.nearest[x.far] + 1; a.stands[x.far] || !a.open(g, x) || hops > x.MaxHops {
 			continue
-		}
-		if len(have[g]) == 0 {
-			return false
-		}
-		most := worth{localPreference: defaultPreference, hops: hops}
-		for _, p := range x.Prefer {
-			if p.Hops == 0 || p.Hops >= hops {
-				most.localPreference = max(most.localPreference, p.LocalPreference)
-			}
-		}
-		if c.speakers[x.far].drained {
-			most.localPreference = 0
-		}
-		if have[g][0].compare(most) >= 0 {
+		} else if len(a.have[g]) == 0 || a.have[g][0].compare(a.most(x, hops)) >= 0 {
 			return false
 		}
 	}
 	return true
+}
+
+// most returns what a route of so many hops or more can be worth at best.
+func (a *assurance) most(x *exchange, hops int) worth {
+	w := worth{localPreference: defaultPreference, hops: hops}
+	for _, p := range x.Prefer {
+		if p.Hops == 0 || p.Hops >= hops {
+			w.localPreference = max(w.localPreference, p.LocalPreference)
+		}
+	}
+	if a.speakers[x.far].drained {
+		w.localPreference = 0
+	}
+	return w
 }

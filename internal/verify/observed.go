@@ -28,7 +28,7 @@ func WithRoutes(p *plan.Fabric, facts Facts, seen map[string][]Learnt) (*plan.Fa
 	c := newConvergence(p, facts)
 	promised := c.playAll()
 	kinds, choices := c.observed(promised, seen)
-	t := newTables(c, kinds, choices, noLoss)
+	t := newTables(c, kinds, choices, noLoss())
 	return t.plan(), slices.Concat(c.problems, t.problems())
 }
 

@@ -15,7 +15,7 @@ import (
 func rerouted(p *plan.Fabric, facts Facts, in *intent.Fabric) []Failure {
 	r := &rerouting{c: newConvergence(p, facts), facts: facts, in: in}
 	r.choices = r.c.playAll()
-	whole := r.c.tables(r.choices, noLoss)
+	whole := r.c.tables(r.choices, noLoss())
 	m := newModel(whole.plan(), facts)
 	report := m.Check(in)
 	r.losses = newLosses(m, report)
@@ -48,7 +48,7 @@ type rerouting struct {
 func (r *rerouting) each() []loss {
 	out := make([]loss, len(r.losses.names))
 	for i := range r.c.m.gateways {
-		out[i] = loss{int32(i), noLoss.link}
+		out[i] = loss{int32(i), noLoss().link}
 	}
 	for pair, n := range r.losses.links {
 		out[n] = loss{nobody, pair}

@@ -11,7 +11,7 @@ import (
 // beside itself and what stands before it:
 func TestLayers(t *testing.T) {
 	words := []string{"fabric", "key", "plankey", "diag", "prefixes", "token"}
-	thought := []string{"intent", "plan", "state", "compile", "verify", "reach", "proposal", "export", "scope", "rollout", "diagnose", "adopt", "audit"}
+	thought := []string{"intent", "plan", "state", "compile", "verify", "reach", "proposal", "export", "scope", "rollout", "diagnose", "adopt", "audit", "decision"}
 	spoken := slices.Concat(words, []string{"role", "api/ropeway/v1", "api/ropeway/v1/ropewayv1connect"})
 	for _, layer := range []struct {
 		name     string

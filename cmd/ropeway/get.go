@@ -38,6 +38,7 @@ func newGetCommand() *cobra.Command {
 	for _, k := range kinds() {
 		cmd.AddCommand(newGetKindCommand(k))
 	}
+	cmd.AddCommand(newGetNeighborsCommand(), newGetRoutesCommand())
 	return cmd
 }
 

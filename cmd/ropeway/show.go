@@ -47,6 +47,7 @@ every gateway, in who reaches what, and the proof of what it became.`,
 			return justShow(compareVersions(last, v).show(cmd, format.Format))
 		})
 	}
+	cmd.AddCommand(newShowRouteCommand())
 	return cmd
 }
 

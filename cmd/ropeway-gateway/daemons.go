@@ -1,12 +1,16 @@
 package main
 
 import (
+	"path/filepath"
+
 	"ropeway/internal/bgp"
+	"ropeway/internal/bgp/frr"
 	"ropeway/internal/fabric"
 )
 
-// daemonsIn returns the routing daemons that this program can run, each with its files below a run directory.
+// daemonsIn returns the routing daemons that this program can run, each with its files in a directory below the agent's run directory.
 func daemonsIn(run string) map[fabric.Daemon]bgp.Daemon {
-	_ = run
-	return map[fabric.Daemon]bgp.Daemon{}
+	return map[fabric.Daemon]bgp.Daemon{
+		fabric.FRR: frr.New(frr.Options{Dir: filepath.Join(run, "frr")}),
+	}
 }

@@ -65,7 +65,7 @@ BGP), and keeps it so. It can be stopped or killed at any moment: everything goe
 		return problem("RW6001", err.Error(), cmd.CommandPath()+" --help lists the flags")
 	})
 	root.AddCommand(newRunCommand(), newKeyCommand(), newStatusCommand(), newNeighborsCommand(), newRoutesCommand(), newDrainCommand(), newUndrainCommand(),
-		newDownCommand(), newVersionCommand(), newDeviceCommand(), newEnrollCommand())
+		newDownCommand(), newVersionCommand(), newDevicesCommand(), newEnrollCommand())
 	explainArguments(root)
 	return root
 }

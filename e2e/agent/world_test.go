@@ -211,11 +211,11 @@ func (g *gateway) processes() []int {
 	return pids
 }
 
-// deviceProcess returns the process of the gateway's userspace device, or 0.
+// deviceProcess returns the process of the gateway's userspace devices, or 0.
 func (g *gateway) deviceProcess() int {
 	for _, pid := range g.processes() {
 		line, _ := os.ReadFile(fmt.Sprintf("/proc/%d/cmdline", pid))
-		if args := bytes.Split(line, []byte{0}); len(args) > 1 && string(args[1]) == "device" {
+		if args := bytes.Split(line, []byte{0}); len(args) > 1 && string(args[1]) == "devices" {
 			return pid
 		}
 	}
@@ -261,7 +261,7 @@ func (g *gateway) start(more ...string) *process {
 	go func() { defer close(p.done); _ = p.cmd.Wait() }()
 	g.agent = p
 	g.t.Cleanup(func() {
-		device, _ := os.ReadFile(g.path("run/rw0.log"))
+		device, _ := os.ReadFile(g.path("run/devices.log"))
 		if strings.Contains(p.log.String()+string(device), "DATA RACE") {
 			g.t.Errorf("%s has a data race", g.name)
 		}

@@ -69,7 +69,7 @@ func (c *Client) removeDevice(ctx context.Context, l link) error {
 	delete(c.known, l.Name)
 	delete(c.youths, l.Name)
 	if backend == Userspace {
-		return c.endProcess(ctx, l, ctl)
+		return c.endUserspace(ctx, l, ctl)
 	}
 	return errors.Join(ctl.close(), deleteLink(l.Index))
 }
@@ -150,7 +150,7 @@ func (c *Client) create(ctx context.Context, j *job) error {
 		}
 	} else {
 		var s *socket
-		if s, err = c.spawn(ctx, j.want.Name); err == nil {
+		if s, err = c.makeProcess(ctx, j.want.Name); err == nil {
 			j.control = c.keep(j.want.Name, s)
 		}
 	}

@@ -4,7 +4,6 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"path/filepath"
 	"slices"
 )
 
@@ -49,7 +48,7 @@ func (c *Client) open(ctx context.Context, l link) (control, Backend, error) {
 			return s, Userspace, nil
 		}
 		if nobodyListens(err) {
-			return nil, "", fmt.Errorf("%w (a TUN interface, and nobody serves %s)", errForeign, filepath.Join(c.opts.SocketDir, l.Name+".sock"))
+			return nil, "", fmt.Errorf("%w (a TUN interface, and nobody serves %s)", errForeign, socketPath(c.opts.SocketDir, l.Name))
 		}
 		return nil, "", err
 	}

@@ -7,90 +7,67 @@ import (
 	"log"
 	"net"
 	"os"
-	"os/signal"
 	"path/filepath"
 	"regexp"
 	"runtime"
-	"runtime/debug"
 	"syscall"
-	"time"
 
 	"github.com/tailscale/wireguard-go/device"
 	"github.com/tailscale/wireguard-go/tun"
 	"golang.org/x/sys/unix"
 )
 
-// RunOptions of a userspace device.
-type RunOptions struct {
-	SocketDir string // default /run/wireguard
-	Log       *log.Logger
+// A carried is one userspace device within the process that carries it.
+type carried struct {
+	name    string
+	out     *log.Logger
+	dev     *device.Device
+	server  *server
+	socket  *listener
+	offload string
+	done    chan struct{} // closed when it has ended and is forgotten
 }
 
-// RunDevice is the process of a userspace device: it makes the TUN interface NAME, serves the control socket
-// SocketDir/NAME.sock (mode 0600) and forwards packets. It returns nil when ctx ends, SIGTERM arrives, or somebody takes the socket
-// away, as wg-quick does to stop a device; and an error when it cannot start or the interface is deleted.
-func RunDevice(ctx context.Context, name string, opts RunOptions) error {
-	if opts.SocketDir == "" {
-		opts.SocketDir = defaultSocketDir
-	}
-	if opts.Log == nil {
-		opts.Log = log.New(os.Stderr, name+": ", log.LstdFlags|log.LUTC)
-	}
-	if !validName(name) {
-		return fmt.Errorf("device name: want at most 15 lower-case letters and digits that begin with %s", Prefix)
-	}
-	ctx, stop := signal.NotifyContext(ctx, syscall.SIGTERM, os.Interrupt)
-	defer stop()
-	debug.SetGCPercent(gcPercent)
-	pace := newPacer()
-	if err := unix.Prctl(unix.PR_SET_DUMPABLE, 0, 0, 0, 0); err != nil { // no core file with keys in it
-		return fmt.Errorf("forbid core files: %w", err)
-	}
-
-	dev, roamer, offload, err := newDevice(name, opts.Log)
+// openDevice makes the TUN interface NAME and the control socket DIR/NAME.sock (mode 0600).
+func openDevice(dir, name string, out *log.Logger) (*carried, error) {
+	dev, roamer, offload, err := newDevice(name, out)
 	if err != nil {
-		return fmt.Errorf("make the interface %s: %w", name, err)
+		return nil, fmt.Errorf("make the interface %s: %w", name, err)
 	}
-	defer dev.Close()
-	listener, err := listen(opts.SocketDir, name)
+	socket, err := listen(socketPath(dir, name))
 	if err != nil {
-		return fmt.Errorf("control socket of %s: %w", name, err)
+		dev.Close()
+		return nil, fmt.Errorf("control socket of %s: %w", name, err)
 	}
+	return &carried{name, out, dev, newServer(dev, roamer, offload), socket, offload, make(chan struct{})}, nil
+}
 
-	s := newServer(dev, roamer, offload)
+// run forwards packets until ctx ends, or somebody takes the socket away, as wg-quick does to stop a device, or deletes the interface.
+func (c *carried) run(ctx context.Context) {
+	defer c.dev.Close()
 	served := make(chan struct{})
-	go func() { defer close(served); s.serve(listener.UnixListener) }()
-	opts.Log.Printf("forwarding; offload: %s", offload)
-	err = wait(ctx, dev, listener, s.hungUp, pace.look)
-	listener.remove()
-	s.stop(listener.UnixListener)
+	go func() { defer close(served); c.server.serve(c.socket.UnixListener) }()
+	c.out.Printf("forwarding; offload: %s", c.offload)
+	if err := c.wait(ctx); err != nil {
+		c.out.Print(err)
+	}
+	c.socket.remove()
+	c.server.stop(c.socket.UnixListener)
 	<-served
-	_ = dev.Down() // the UDP port is free before the interface is gone, for who comes next waits for that
-	return err
+	_ = c.dev.Down() // the UDP port is free before the interface is gone, for who comes next waits for that
 }
 
-// gcPercent keeps the heap of a device small: its packets live in pools, and what garbage there is comes from configuration.
-const gcPercent = 50
-
-// lookEvery is how often a device looks whether its socket is still there; it does so too when a client hangs up. There is no inotify in
-// this, as a machine has only so many of them (fs.inotify.max_user_instances: 128), and a lab of many gateways more devices.
-const lookEvery = 250 * time.Millisecond
-
-// wait returns when the device has to end. It calls every four times a second.
-func wait(ctx context.Context, dev *device.Device, l *listener, hungUp <-chan struct{}, every func()) error {
-	tick := time.NewTicker(lookEvery)
-	defer tick.Stop()
+// wait returns when the device has to end.
+func (c *carried) wait(ctx context.Context) error {
 	for {
 		select {
 		case <-ctx.Done():
 			return nil
-		case <-dev.Wait():
+		case <-c.dev.Wait():
 			return errors.New("somebody deleted the interface")
-		case <-hungUp:
-		case <-tick.C:
-			every()
+		case <-c.server.look:
 		}
-		if !l.ours() {
+		if !c.socket.ours() {
 			return nil
 		}
 	}
@@ -155,12 +132,14 @@ type listener struct {
 	file os.FileInfo
 }
 
-// listen opens the control socket. A socket file that nobody serves any more, left by a killed process, is replaced.
-func listen(dir, name string) (*listener, error) {
-	if err := os.MkdirAll(dir, 0o755); err != nil {
+// socketPath is where wg(8) looks for the control socket of a device.
+func socketPath(dir, name string) string { return filepath.Join(dir, name+".sock") }
+
+// listen opens a control socket. A socket file that nobody serves any more, left by a killed process, is replaced. It is not for two goroutines at once.
+func listen(path string) (*listener, error) {
+	if err := os.MkdirAll(filepath.Dir(path), 0o755); err != nil {
 		return nil, err
 	}
-	path := filepath.Join(dir, name+".sock")
 	if conn, err := net.Dial("unix", path); err == nil {
 		_ = conn.Close()
 		return nil, errors.New("another process serves it")

@@ -1,15 +1,11 @@
 package wireguard
 
 import (
-	"bufio"
 	"bytes"
 	"encoding/hex"
-	"errors"
 	"fmt"
 	"io"
-	"net"
 	"net/netip"
-	"os"
 	"strconv"
 	"strings"
 	"sync"
@@ -21,155 +17,24 @@ import (
 	"ropeway/internal/key"
 )
 
-// A server answers on the control socket of a userspace device.
+// A server is what a userspace device answers with on its control socket.
 type server struct {
+	*desk
 	dev     *device.Device
 	roamer  *roamer
 	offload string
-	hungUp  chan struct{} // tells that a conversation has ended
 
 	mu    sync.RWMutex // held for writing while the device is configured, so that a count belongs to the state it is read with
 	count uint64
 	port  string // the listen port that was set last; "": none yet
-
-	conns sync.WaitGroup
-	open  struct {
-		sync.Mutex
-		all    map[net.Conn]struct{}
-		closed bool
-	}
 }
 
-// newServer starts the count at the time, so that another process of the same name never repeats one.
+// newServer starts the count at the time, so that another device of the same name never repeats one.
 func newServer(dev *device.Device, r *roamer, offload string) *server {
-	s := &server{dev: dev, roamer: r, offload: offload, count: uint64(time.Now().UnixNano()), hungUp: make(chan struct{}, 1)}
-	s.open.all = map[net.Conn]struct{}{}
+	s := &server{dev: dev, roamer: r, offload: offload, count: uint64(time.Now().UnixNano())}
+	s.desk = newDesk(s.answer)
 	return s
 }
-
-// serve answers until the listener is closed and every conversation is over.
-func (s *server) serve(l *net.UnixListener) {
-	defer s.conns.Wait()
-	for {
-		conn, err := l.AcceptUnix()
-		if errors.Is(err, net.ErrClosed) {
-			return
-		}
-		if err != nil { // out of file descriptors, mostly: it passes
-			time.Sleep(100 * time.Millisecond)
-			continue
-		}
-		if !trusted(conn) || !s.enter(conn) {
-			_ = conn.Close()
-			continue
-		}
-		s.conns.Go(func() {
-			defer s.leave(conn)
-			s.converse(conn)
-		})
-	}
-}
-
-func (s *server) enter(conn net.Conn) bool {
-	s.open.Lock()
-	defer s.open.Unlock()
-	if s.open.closed || len(s.open.all) >= maxConns {
-		return false
-	}
-	s.open.all[conn] = struct{}{}
-	return true
-}
-
-func (s *server) leave(conn net.Conn) {
-	s.open.Lock()
-	delete(s.open.all, conn)
-	s.open.Unlock()
-	_ = conn.Close()
-	select {
-	case s.hungUp <- struct{}{}:
-	default: // it is told already
-	}
-}
-
-// stop makes serve return.
-func (s *server) stop(l *net.UnixListener) {
-	_ = l.Close()
-	s.open.Lock()
-	defer s.open.Unlock()
-	s.open.closed = true
-	for conn := range s.open.all {
-		_ = conn.Close()
-	}
-}
-
-// trusted tells whether the other end of a socket is root or ourselves. The mode of the socket says so already; a mode can be changed.
-func trusted(conn *net.UnixConn) bool {
-	raw, err := conn.SyscallConn()
-	if err != nil {
-		return false
-	}
-	ok := false
-	err = raw.Control(func(fd uintptr) {
-		cred, err := unix.GetsockoptUcred(int(fd), unix.SOL_SOCKET, unix.SO_PEERCRED)
-		ok = err == nil && (cred.Uid == 0 || int(cred.Uid) == os.Geteuid())
-	})
-	return err == nil && ok
-}
-
-// Bounds on what a conversation may cost.
-const (
-	maxConns   = 64
-	maxRequest = 64 << 20 // bytes; 2^16 peers, the most a device has, with ten prefixes each are 25 MB
-	idle       = 5 * time.Minute
-)
-
-// converse answers operations until the other end hangs up or says something that is none.
-func (s *server) converse(conn net.Conn) {
-	r := bufio.NewReader(conn)
-	var out bytes.Buffer
-	for {
-		_ = conn.SetDeadline(time.Now().Add(idle))
-		request, err := readRequest(r)
-		if err != nil {
-			return
-		}
-		op, body, _ := strings.Cut(request, "\n")
-		out.Reset()
-		if err = s.answer(&out, op, body); errors.Is(err, errUnknownOp) {
-			return
-		}
-		fmt.Fprintf(&out, "errno=%d\n\n", errno(err))
-		if _, err := conn.Write(out.Bytes()); err != nil {
-			return
-		}
-		if out.Cap() > maxKept {
-			out = bytes.Buffer{}
-		}
-	}
-}
-
-// maxKept is the largest answer whose buffer a conversation keeps for the next one, in bytes.
-const maxKept = 64 << 10
-
-// readRequest reads an operation up to its blank line, which is not part of what it returns.
-func readRequest(r *bufio.Reader) (string, error) {
-	var b strings.Builder
-	for {
-		line, err := r.ReadSlice('\n')
-		if err != nil {
-			return "", err // a line longer than the buffer (4 KiB) is no line of ours
-		}
-		if len(line) == 1 {
-			return b.String(), nil
-		}
-		if b.Len()+len(line) > maxRequest {
-			return "", errors.New("the request is too long")
-		}
-		b.Write(line)
-	}
-}
-
-var errUnknownOp = errors.New("unknown operation")
 
 func (s *server) answer(out *bytes.Buffer, op, body string) error {
 	switch op {
@@ -315,21 +180,6 @@ func peersIn(body string) (map[string]bool, error) {
 		}
 	}
 	return named, nil
-}
-
-// errno is how an error travels: as a negative number, as wireguard-go has it.
-func errno(err error) int64 {
-	var ipc *device.IPCError
-	var number unix.Errno
-	switch {
-	case err == nil:
-		return 0
-	case errors.As(err, &ipc):
-		return ipc.ErrorCode()
-	case errors.As(err, &number):
-		return -int64(number)
-	}
-	return -int64(unix.EIO)
 }
 
 // appendHexKey writes "name=hex".

@@ -24,23 +24,36 @@ const (
 	pollEvery    = 2 * time.Millisecond
 )
 
-// maxLog is the size from which a device's log is begun anew, in bytes.
+// maxLog is the size from which the devices' log is begun anew, in bytes.
 const maxLog = 1 << 20
 
-// spawn starts the process of a userspace device and waits until it answers. The process is in a session of its own, holds nothing of
-// ours open but its log, and goes on when we end.
+// makeProcess has a userspace device made, by the process that carries the others where there is one, and connects to it.
+func (c *Client) makeProcess(ctx context.Context, name string) (*socket, error) {
+	c.hangUp(name) // on one that is dead
+	s, ok, err := c.join(ctx, name)
+	if ok || err != nil {
+		return s, err
+	}
+	return c.spawn(ctx, name)
+}
+
+// logPath is where the process of the devices writes.
+func (c *Client) logPath() string { return filepath.Join(c.opts.LogDir, "devices.log") }
+
+// spawn starts a process that carries userspace devices, this one to begin with, and waits until it answers. The process is in a session of its own,
+// holds nothing of ours open but its log, and goes on when we end.
 func (c *Client) spawn(ctx context.Context, name string) (*socket, error) {
 	if err := os.MkdirAll(c.opts.LogDir, 0o755); err != nil {
-		return nil, fmt.Errorf("make the directory of the device's log: %w", err)
+		return nil, fmt.Errorf("make the directory of the devices' log: %w", err)
 	}
-	path := filepath.Join(c.opts.LogDir, name+".log")
+	path := c.logPath()
 	flags := os.O_CREATE | os.O_WRONLY | os.O_APPEND | unix.O_NOFOLLOW
 	if info, err := os.Lstat(path); err == nil && info.Size() > maxLog {
 		flags |= os.O_TRUNC
 	}
 	out, err := os.OpenFile(path, flags, 0o600)
 	if err != nil {
-		return nil, fmt.Errorf("open the device's log: %w", err)
+		return nil, fmt.Errorf("open the devices' log: %w", err)
 	}
 	defer func() { _ = out.Close() }()
 
@@ -49,16 +62,16 @@ func (c *Client) spawn(ctx context.Context, name string) (*socket, error) {
 	cmd.Stdout, cmd.Stderr = out, out
 	cmd.SysProcAttr = &syscall.SysProcAttr{Setsid: true}
 	if err := cmd.Start(); err != nil {
-		return nil, fmt.Errorf("start the device's process: %w", err)
+		return nil, fmt.Errorf("start the devices' process: %w", err)
 	}
 	pid := cmd.Process.Pid
 	c.children[pid] = name
 	_ = cmd.Process.Release() // reap waits for it
-	return c.await(ctx, pid, name, path)
+	return c.await(ctx, pid, name)
 }
 
 // await waits until a process that was started serves its socket.
-func (c *Client) await(ctx context.Context, pid int, name, logPath string) (*socket, error) {
+func (c *Client) await(ctx context.Context, pid int, name string) (*socket, error) {
 	ctx, cancel := context.WithTimeout(ctx, startTimeout)
 	defer cancel()
 	for {
@@ -71,7 +84,7 @@ func (c *Client) await(ctx context.Context, pid int, name, logPath string) (*soc
 		}
 		c.reap()
 		if _, running := c.children[pid]; !running {
-			return nil, fmt.Errorf("the device's process ended at once; its log %s ends with %s", logPath, lastLine(logPath))
+			return nil, fmt.Errorf("the device's process ended at once; its log %s ends with %s", c.logPath(), lastLine(c.logPath()))
 		}
 		select {
 		case <-ctx.Done():
@@ -107,10 +120,10 @@ func lastLine(path string) string {
 	return diag.Quote(string(text[bytes.LastIndexByte(text, '\n')+1:]))
 }
 
-// endProcess ends a userspace device by taking its socket away, and waits until its interface is gone. The process looks when we hang up. One that
-// does not take notice loses the interface, and then ends too.
-func (c *Client) endProcess(ctx context.Context, l link, ctl control) error {
-	err := os.Remove(filepath.Join(c.opts.SocketDir, l.Name+".sock"))
+// endUserspace ends a userspace device by taking its socket away, and waits until its interface is gone. Its process looks when we hang up. One that
+// does not take notice loses the interface, and then ends the device too.
+func (c *Client) endUserspace(ctx context.Context, l link, ctl control) error {
+	err := os.Remove(socketPath(c.opts.SocketDir, l.Name))
 	_ = ctl.close()
 	c.hangUp(l.Name)
 	if err != nil && !errors.Is(err, os.ErrNotExist) {

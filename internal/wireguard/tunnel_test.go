@@ -155,7 +155,7 @@ func BenchmarkTunnel(b *testing.B) {
 	if err != nil {
 		b.Fatalf("build the upstream wireguard-go: %v", err)
 	}
-	ours := newTunnel(b, build(b, "ropeway/cmd/ropeway-gateway"), "device")
+	ours := newTunnel(b, build(b, "ropeway/cmd/ropeway-gateway"), "devices")
 	theirs := newTunnel(b, strings.TrimSpace(string(upstream)), "-f")
 	const rounds, seconds = 15, 1
 	for b.Loop() {

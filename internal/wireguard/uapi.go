@@ -11,7 +11,6 @@ import (
 	"io"
 	"net/netip"
 	"os"
-	"path/filepath"
 	"slices"
 	"strconv"
 	"syscall"
@@ -23,7 +22,7 @@ import (
 )
 
 // What a control socket is asked. Get and set are WireGuard's cross-platform protocol, which wg(8) speaks too; the others are
-// RunDevice's own, and a stock wireguard-go ends the connection when it reads them.
+// RunDevices' own, and a stock wireguard-go ends the connection when it reads them.
 const (
 	opGet    = "get=1"
 	opSet    = "set=1"
@@ -52,7 +51,11 @@ type socket struct {
 
 // openSocket connects to a device. An error that wraps ENOENT or ECONNREFUSED means that there is none.
 func openSocket(ctx context.Context, dir, name string) (*socket, error) {
-	s := &socket{path: filepath.Join(dir, name+".sock")}
+	return dialSocket(ctx, socketPath(dir, name))
+}
+
+func dialSocket(ctx context.Context, path string) (*socket, error) {
+	s := &socket{path: path}
 	return s, s.dial(ctx)
 }
 

@@ -4,8 +4,8 @@
 // they find: a device that is missing, half made, somebody else's, or whose process was killed. Only interfaces that begin with
 // "rw" and are WireGuard devices are Ropeway's; nothing else is ever changed.
 //
-// A device is the kernel's where the kernel has WireGuard, else a process of its own (RunDevice) that outlives the one that
-// started it and is found again by its control socket. What is sent to a device is always a delta: sessions of peers that a new
+// A device is the kernel's where the kernel has WireGuard, else it lives in a process that carries all of them (RunDevices), outlives the one that
+// started it and is found again by the control sockets of its devices. What is sent to a device is always a delta: sessions of peers that a new
 // plan leaves alone go on. A device in userspace counts the times it was configured; while that count is what it was after the
 // last Apply, only the peers that the plan changed are read, sent and read back, so that a change costs the same on a device with
 // ten peers as on one with ten thousand.
@@ -25,7 +25,7 @@ type Backend string
 
 const (
 	Kernel    Backend = "kernel"
-	Userspace Backend = "userspace" // a process that runs RunDevice
+	Userspace Backend = "userspace" // a process that runs RunDevices
 )
 
 // Prefix is what the names of Ropeway's interfaces begin with.
@@ -65,8 +65,8 @@ const StaleAfter = 135 * time.Second
 // Options of a Client. The zero value is what an agent wants.
 type Options struct {
 	SocketDir string   // where userspace devices have their control sockets; default /run/wireguard
-	LogDir    string   // where the processes of userspace devices write NAME.log; default /run/ropeway
-	Command   []string // starts a userspace device when NAME is appended; default: this executable, "device"
+	LogDir    string   // where the process of userspace devices writes devices.log; default /run/ropeway
+	Command   []string // starts the process of userspace devices when the NAME of the first is appended; default: this executable, "devices"
 	Backend   Backend  // default: Kernel where it works, else Userspace
 	Lookup    Lookup   // finds the addresses of a DNS name; default: the system's resolver
 }
@@ -105,7 +105,7 @@ func New(opts Options) *Client {
 		if err != nil {
 			self = "/proc/self/exe"
 		}
-		opts.Command = []string{self, "device"}
+		opts.Command = []string{self, "devices"}
 	}
 	c := &Client{opts: opts, known: map[string]*settled{}, youths: map[string]*youth{}, talks: map[string]*socket{}, children: map[int]string{}}
 	c.names = newResolver(opts.Lookup)

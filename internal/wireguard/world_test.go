@@ -22,7 +22,7 @@ import (
 // TestMain lets the test binary be the process of a device, "device SOCKETDIR NAME", and one side of a benchmark, "turns DIR".
 func TestMain(m *testing.M) {
 	if len(os.Args) == 4 && os.Args[1] == "device" {
-		if err := RunDevice(context.Background(), os.Args[3], RunOptions{SocketDir: os.Args[2]}); err != nil {
+		if err := RunDevices(context.Background(), os.Args[3], RunOptions{SocketDir: os.Args[2]}); err != nil {
 			fmt.Fprintln(os.Stderr, err)
 			os.Exit(1)
 		}
@@ -92,7 +92,7 @@ func newEnd(t testing.TB, ns netns.NsHandle, n int) *end {
 			}
 		})
 		if t.Failed() {
-			log, _ := os.ReadFile(filepath.Join(dir, "log", "rw0.log"))
+			log, _ := os.ReadFile(filepath.Join(dir, "log", "devices.log"))
 			t.Logf("log of the device %d:\n%s", n, log)
 		}
 	})

@@ -145,7 +145,7 @@ func router(w *world) {
 	})
 	a.with("b", func(n *plan.Neighbor) { n.Tell = plan.TellOwn })
 	w.apply(a)
-	b.hears("a", "10.1.0.0/16", "fd00:1::/32") // what the router told is not what a originates
+	b.hears("a", "10.1.0.0/16", "10.1.192.0/18", "10.1.64.0/18", "fd00:1::/32") // what the router told is the place's own
 	w.established(a, b)
 }
 

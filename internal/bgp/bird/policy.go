@@ -68,13 +68,13 @@ func (t *text) prefer(list []plan.Preference) {
 	}
 }
 
-// exports writes what a neighbour is told.
+// exports writes what a neighbour is told. What a router of the place announced counts as the place's own.
 func (t *text) exports(c *bgp.Config, n *plan.Neighbor) {
 	t.open("export filter")
 	defer t.close("};")
 	switch n.Tell {
 	case plan.TellAll, plan.TellSpokes:
-		t.open("if source = RTS_STATIC then")
+		t.open("if source = RTS_STATIC || defined(from_router) then")
 		t.originated(c, n)
 		t.close("}")
 		t.open("else")
@@ -83,7 +83,7 @@ func (t *text) exports(c *bgp.Config, n *plan.Neighbor) {
 	case plan.TellLearnt:
 		t.learnt(n)
 	default:
-		t.line("if source != RTS_STATIC then reject;")
+		t.line("if source != RTS_STATIC && !defined(from_router) then reject;")
 		t.originated(c, n)
 	}
 	switch {

@@ -211,9 +211,11 @@ func (s *space) address(l netlink.Link, p netip.Prefix) error {
 
 // route sends a prefix to the other end of a wire, by the address that it has in the prefix's family.
 func (s *space) route(l netlink.Link, r world.Route, other *world.End) error {
-	kernel := &netlink.Route{
-		LinkIndex: l.Attrs().Index, Dst: ipNet(r.Prefix), Family: familyOf(r.Prefix.Addr()),
-		Gw: world.InFamily(other.Link, r.Prefix.Addr()).AsSlice(),
+	kernel := &netlink.Route{LinkIndex: l.Attrs().Index, Dst: ipNet(r.Prefix), Family: familyOf(r.Prefix.Addr())}
+	if r.OnLink {
+		kernel.Scope = netlink.SCOPE_LINK
+	} else {
+		kernel.Gw = world.InFamily(other.Link, r.Prefix.Addr()).AsSlice()
 	}
 	if r.Source.IsValid() {
 		kernel.Src = r.Source.AsSlice()

@@ -9,8 +9,9 @@ import (
 )
 
 // Representatives returns, for one prefix of a place, an address of every set of addresses that the fabric file tells apart: that
-// is in one of them and not in another of the prefixes which segments, access and tests name. Sorted.
-func Representatives(in *intent.Fabric, prefix netip.Prefix) []netip.Addr {
+// is in one of them and not in another of the prefixes which segments, access and tests name. Sorted. None is one of taken, which
+// other machines carry: a set that holds nothing else has no representative.
+func Representatives(in *intent.Fabric, prefix netip.Prefix, taken ...netip.Addr) []netip.Addr {
 	starts := map[netip.Addr]bool{prefix.Addr(): true}
 	cut := func(list []netip.Prefix) {
 		for _, p := range list {
@@ -39,14 +40,32 @@ func Representatives(in *intent.Fabric, prefix netip.Prefix) []netip.Addr {
 		sorted = append(sorted, a)
 	}
 	slices.SortFunc(sorted, netip.Addr.Compare)
+	out := make([]netip.Addr, 0, len(sorted))
 	for i, start := range sorted {
 		end := prefixes.Last(prefix)
 		if i+1 < len(sorted) {
 			end = sorted[i+1].Prev()
 		}
-		sorted[i] = within(start, end)
+		if a := free(start, end, taken); a.IsValid() {
+			out = append(out, a)
+		}
 	}
-	return sorted
+	return out
+}
+
+// free chooses the address of a run that stands for it, out of those that are not taken; the zero Addr where all are.
+func free(start, end netip.Addr, taken []netip.Addr) netip.Addr {
+	if a := within(start, end); !slices.Contains(taken, a) {
+		return a
+	}
+	for a := start; ; a = a.Next() {
+		if !slices.Contains(taken, a) {
+			return a
+		}
+		if a == end {
+			return netip.Addr{}
+		}
+	}
 }
 
 // within chooses the address of a run that stands for it: the second where there are at least four, since people give that one to

@@ -26,6 +26,7 @@ func Draw(in *intent.Fabric, p *plan.Fabric, controllers ...string) (*World, err
 	d := drawing{
 		World:  &World{Spaces: []*Space{{Name: CoreSpace, Kind: Core}}},
 		in:     in,
+		plan:   p,
 		pool:   pool,
 		mtu:    widest(in),
 		inside: map[string][]netip.Addr{},
@@ -34,7 +35,8 @@ func Draw(in *intent.Fabric, p *plan.Fabric, controllers ...string) (*World, err
 		d.place(place, firstTable+i)
 	}
 	d.edges()
-	d.routers(p)
+	d.routers()
+	d.speakers()
 	d.names()
 	d.seats(controllers) // last: what was there before has the addresses that it had
 	return d.World, nil
@@ -43,6 +45,7 @@ func Draw(in *intent.Fabric, p *plan.Fabric, controllers ...string) (*World, err
 type drawing struct {
 	*World
 	in     *intent.Fabric
+	plan   *plan.Fabric
 	pool   *pool
 	mtu    int
 	inside map[string][]netip.Addr // gateway → its addresses on the wire to its router
@@ -68,17 +71,22 @@ func boxOf(gateway string) string       { return gateway + "/nat" }
 func (d *drawing) place(p *intent.Place, table int) {
 	router := &Space{Name: routerOf(p.Name), Kind: Router, Place: p.Name}
 	d.Spaces = append(d.Spaces, router)
+	known := d.knownBy(p.Name)
 	for i, prefix := range p.Prefixes {
 		host := &Space{Name: hostOf(p.Name, i), Kind: Host, Place: p.Name, Prefix: prefix}
 		d.Spaces = append(d.Spaces, host)
 		iface := fmt.Sprintf("host%d", i+1)
 		ours, theirs := d.pool.like(prefix.Addr())
-		own := Representatives(d.in, prefix)
+		own := Representatives(d.in, prefix, known...)
 		d.wire(
 			End{Space: router.Name, Interface: iface, Link: ours},
 			End{Space: host.Name, Interface: Uplink, Link: theirs, Own: own})
 		router.Routes = append(router.Routes, Route{Prefix: prefix, Interface: iface})
-		host.Routes = append(host.Routes, Route{Prefix: anywhere(prefix.Addr()), Interface: Uplink, Source: own[0]})
+		out := Route{Prefix: anywhere(prefix.Addr()), Interface: Uplink}
+		if len(own) > 0 {
+			out.Source = own[0]
+		}
+		host.Routes = append(host.Routes, out)
 	}
 	for i, g := range p.Gateways {
 		gateway := &Space{Name: g.Name, Kind: Gateway, Place: p.Name}
@@ -86,8 +94,11 @@ func (d *drawing) place(p *intent.Place, table int) {
 		ours, theirs := d.pool.both()
 		d.inside[g.Name] = theirs
 		d.wire(
-			End{Space: router.Name, Interface: fmt.Sprintf("gw%d", i+1), Link: ours},
+			End{Space: router.Name, Interface: fmt.Sprintf("gw%d", i+1), Link: ours, Own: known},
 			End{Space: g.Name, Interface: Inside, Link: theirs})
+		for _, a := range known {
+			gateway.Routes = append(gateway.Routes, Route{Prefix: netip.PrefixFrom(a, a.BitLen()), Interface: Inside, OnLink: true})
+		}
 		for _, prefix := range p.Prefixes {
 			gateway.Routes = append(gateway.Routes, Route{Prefix: prefix, Interface: Inside})
 		}
@@ -188,8 +199,8 @@ func (d *drawing) uplink(s *Space, g *intent.Gateway) (iface string, outer []net
 }
 
 // routers fills the route tables of places from the plan.
-func (d *drawing) routers(p *plan.Fabric) {
-	for _, place := range p.Places {
+func (d *drawing) routers() {
+	for _, place := range d.plan.Places {
 		router := d.Space(routerOf(place.Name))
 		for _, r := range place.Routes {
 			i := slices.IndexFunc(d.Wires, func(w Wire) bool {

@@ -4,7 +4,8 @@
 // own; a gateway behind NAT, and gateways that share an address, stand behind a box. In the core, a routing table per place says
 // what the path from that place to each other one carries. Behind its gateways, a place has a router with the route table that
 // the plan gives it, and a host for every prefix. A host carries one address of every set of addresses that the fabric file
-// tells apart, so that to speak for the host is to speak for the prefix. Controllers, and the operator who speaks to them, have a seat each at
+// tells apart, so that to speak for the host is to speak for the prefix. Where the plan's gateways speak BGP with a router of their place, it is this one: it
+// carries the address that they know it by, and learns its routes instead of having them. Controllers, and the operator who speaks to them, have a seat each at
 // the core: everybody reaches them over the underlay.
 //
 // Nothing here touches the machine. The same fabric and plan give the same world.
@@ -22,6 +23,8 @@ type World struct {
 	Paths  []Path   `json:"paths"` // what the underlay carries, by ordered pair of places
 	Edges  []Edge   `json:"edges"` // where gateways meet the underlay
 	Seats  []Seat   `json:"seats,omitempty"`
+
+	Speakers []Speaker `json:"speakers,omitempty"` // routers of places whose gateways tell them their routes
 }
 
 // A Kind says what a space stands for.
@@ -70,7 +73,8 @@ type End struct {
 type Route struct {
 	Prefix    netip.Prefix `json:"prefix"`
 	Interface string       `json:"interface"`
-	Source    netip.Addr   `json:"source,omitzero"` // what the space calls itself on this way; zero: its link address
+	Source    netip.Addr   `json:"source,omitzero"`  // what the space calls itself on this way; zero: its link address
+	OnLink    bool         `json:"onLink,omitempty"` // the other end carries it itself: no next hop
 }
 
 // A Rule looks up what comes in by an interface in a table of its own before the main one.

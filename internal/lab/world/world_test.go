@@ -245,3 +245,82 @@ func TestControllersHaveASeat(t *testing.T) {
 		t.Error(diff)
 	}
 }
+
+// spoken is the plan of a place, with a router in two families, whose two gateways speak BGP with it, and of one without.
+func spoken(daemon fabric.Daemon) *plan.Fabric {
+	router := []*plan.Neighbor{
+		{Name: "far", Device: "rw1", Address: netip.MustParseAddr("100.64.0.1"), Local: netip.MustParseAddr("100.64.0.0"), ASN: 65002},
+		{Name: "vpc", Address: netip.MustParseAddr("10.10.0.1"), ASN: 64512, Accept: nets("10.10.64.0/18"), BFD: &plan.BFD{Interval: 300, Multiplier: 3}},
+		{Name: "vpc", Address: netip.MustParseAddr("2001:db8:10::1"), ASN: 64512},
+	}
+	return &plan.Fabric{
+		Places: []*plan.Place{{Name: "euw1"}, {Name: "use1"}},
+		Gateways: []*plan.Gateway{
+			{Name: "euw1-a", Place: "euw1", BGP: &plan.BGP{Daemon: daemon, ASN: 65002, Neighbors: router[:1]}},
+			{Name: "use1-a", Place: "use1", BGP: &plan.BGP{Daemon: daemon, ASN: 65001, Neighbors: router}},
+			{Name: "use1-b", Place: "use1", BGP: &plan.BGP{Daemon: daemon, ASN: 65001, Neighbors: router}},
+		},
+	}
+}
+
+func TestARouterSpeaksWithTheGatewaysOfItsPlace(t *testing.T) {
+	w, err := Draw(three(), spoken(fabric.FRR))
+	if err != nil {
+		t.Fatal(err)
+	}
+	if len(w.Speakers) != 1 || w.Speakers[0].Space != "use1/router" || w.Speakers[0].RouterID != netip.MustParseAddr("10.10.0.1") {
+		t.Fatalf("speakers: %+v", w.Speakers)
+	}
+	sessions := w.Speakers[0].Sessions
+	if len(sessions) != 4 {
+		t.Fatalf("%d sessions, want one for each family with each of two gateways", len(sessions))
+	}
+	for _, s := range sessions {
+		lan, router := w.End(s.Gateway, Inside)
+		if !slices.Contains(lan.Link, s.Remote) || s.Remote.Is4() != s.Local.Is4() || !slices.Contains(router.Own, s.Local) || s.Multihop {
+			t.Errorf("session %+v between %+v and %+v", s, lan, router)
+		}
+	}
+	first := Session{
+		Gateway: "use1-a", Local: netip.MustParseAddr("10.10.0.1"), LocalASN: 64512, Remote: sessions[0].Remote, RemoteASN: 65001,
+		Announce: nets("10.10.64.0/18"), BFD: &plan.BFD{Interval: 300, Multiplier: 3},
+	}
+	if diff := cmp.Diff(first, sessions[0], cmp.Comparer(func(a, b netip.Addr) bool { return a == b }), cmp.Comparer(func(a, b netip.Prefix) bool { return a == b })); diff != "" {
+		t.Error(diff)
+	}
+	for _, prefix := range nets("10.10.0.1/32", "2001:db8:10::1/128") {
+		if !slices.Contains(w.Space("use1-b").Routes, Route{Prefix: prefix, Interface: Inside, OnLink: true}) {
+			t.Errorf("use1-b has no route to %s on its LAN: %+v", prefix, w.Space("use1-b").Routes)
+		}
+		if h := w.HostOf(prefix.Addr()); h != nil {
+			t.Errorf("%s carries the router's address %s", h.Name, prefix.Addr())
+		}
+	}
+}
+
+func TestARouterIsAsFarAwayAsTheDaemonThinks(t *testing.T) {
+	w, err := Draw(three(), spoken(fabric.BIRD))
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, s := range w.Speakers[0].Sessions {
+		if !s.Multihop {
+			t.Errorf("session %+v, want one over several hops", s)
+		}
+	}
+}
+
+func TestARepresentativeIsNotTaken(t *testing.T) {
+	prefix := netip.MustParsePrefix("10.0.0.0/30")
+	var taken []netip.Addr
+	for _, want := range []string{"10.0.0.1", "10.0.0.0", "10.0.0.2", "10.0.0.3"} {
+		got := Representatives(&intent.Fabric{}, prefix, taken...)
+		if len(got) != 1 || got[0].String() != want {
+			t.Errorf("besides %v: %v, want %s", taken, got, want)
+		}
+		taken = append(taken, got...)
+	}
+	if got := Representatives(&intent.Fabric{}, prefix, taken...); len(got) != 0 {
+		t.Errorf("where all are taken: %v", got)
+	}
+}

@@ -52,6 +52,18 @@ func (l *Lab) tunnelAddress(gateway string) netip.Addr {
 	return g.Devices[0].Addresses[0].Addr()
 }
 
+// ends returns the addresses that an echo through a link goes from and to: of the two gateways, or where they speak BGP over it, of the link.
+func (l *Lab) ends(k Link) (a, b netip.Addr) {
+	if g := l.record.Plan.Gateway(k.A); g != nil && g.BGP != nil {
+		for _, n := range g.BGP.Neighbors {
+			if n.Name == k.B && !n.External() {
+				return n.Local, n.Address
+			}
+		}
+	}
+	return l.tunnelAddress(k.A), l.tunnelAddress(k.B)
+}
+
 // turn is how long one end of a link is tried before the other is. A handshake over the lab's wires takes milliseconds.
 const turn = 1200 * time.Millisecond
 
@@ -62,8 +74,9 @@ const turn = 1200 * time.Millisecond
 // peer that was not there yet.
 func (l *Lab) waitForLinks(ctx context.Context, st *site, links []Link, patience time.Duration) ([]Link, error) {
 	at := map[netip.Addr]string{}
-	for _, g := range l.record.Plan.Gateways {
-		at[l.tunnelAddress(g.Name)] = g.Name
+	for _, k := range links {
+		a, b := l.ends(k)
+		at[a], at[b] = k.A, k.B
 	}
 	p, err := newProber(st, l.record.World.Of(world.Gateway), func(a netip.Addr) string { return at[a] })
 	if err != nil {
@@ -84,7 +97,7 @@ func (l *Lab) waitForLinks(ctx context.Context, st *site, links []Link, patience
 func (l *Lab) tryLinks(ctx context.Context, p *prober, links []Link, back bool) ([]Link, error) {
 	probes := make([]*probe, len(links))
 	for i, k := range links {
-		from, to := l.tunnelAddress(k.A), l.tunnelAddress(k.B)
+		from, to := l.ends(k)
 		if l.betterFromB(k) != back {
 			from, to = to, from
 		}

@@ -43,6 +43,10 @@ func freshMachine(kind world.Kind) map[string]string {
 	}
 	keys["net/ipv4/icmp_ratelimit"] = "0"
 	keys["net/ipv6/icmp/ratelimit"] = "0"
+	if kind == world.Router { // of several gateways, one takes all packets of a flow
+		keys["net/ipv4/fib_multipath_hash_policy"] = "1"
+		keys["net/ipv6/fib_multipath_hash_policy"] = "1"
+	}
 	if kind != world.Host {
 		keys["net/ipv4/ip_forward"] = "1"
 		keys["net/ipv6/conf/all/forwarding"] = "1"

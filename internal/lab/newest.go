@@ -143,7 +143,7 @@ func (l *Lab) adopt(ctx context.Context, st *site, r *ropewayv1.GetRevisionRespo
 	if err := l.record.write(); err != nil {
 		return err
 	}
-	return st.redraw(ctx, w, l.record.Faults)
+	return errors.Join(st.redraw(ctx, w, l.record.Faults), l.renewRouters())
 }
 
 // otherMachines says in what the machines of a world are not those of another; "" where they are. What hosts carry, what routers route, and what

@@ -141,6 +141,9 @@ func (l *Lab) up(ctx context.Context, opts Options) ([]Link, error) {
 	if err := l.bringPlans(ctx, st, progress); err != nil {
 		return nil, err
 	}
+	if err := l.startRouters(); err != nil {
+		return nil, err
+	}
 	progress(fmt.Sprintf("starting %d agents", len(l.record.Plan.Gateways)))
 	if err := errors.Join(l.startResponder(opts.Responder), l.startAgents(ctx)); err != nil {
 		return nil, err
@@ -174,6 +177,11 @@ func (l *Lab) draw(ctx context.Context, opts Options, progress func(string)) err
 	w, err := world.Draw(l.in, p, l.record.Places...)
 	if err != nil {
 		return err
+	}
+	if len(w.Speakers) > 0 { // before anything is built
+		if _, err := findRouter(); err != nil {
+			return err
+		}
 	}
 	l.record.Plan, l.record.World = p, w
 	return l.record.write()

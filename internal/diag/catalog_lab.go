@@ -54,5 +54,11 @@ func lab() []Entry {
 		{"RW5017", "The lab has no controllers",
 			"The command speaks to the controllers of a lab, and this one was brought up without.",
 			"ropeway lab up FILE --controllers 1"},
+		{"RW5018", "The lab is not well",
+			"A drill measures from a lab in which every pair of hosts that it watches answers and every route is there, before the first loss and after each. That was not so in time.",
+			"ropeway lab status and ropeway lab test tell what is the matter; ropeway lab fault list, what is broken on purpose. On a machine that is very busy, try again."},
+		{"RW5019", "A drill has nothing to measure",
+			"The lab has none of what is to be lost, or there are no two hosts in different places one of which may ping the other or send it a datagram and get an answer.",
+			"Allow icmp between two places of the fabric file."},
 	}
 }

@@ -78,11 +78,16 @@ func (l *Lab) believed(opts TestOptions) (verify.Facts, *plan.Fabric, error) {
 	if opts.IgnoreFaults {
 		return verify.Facts{}, l.record.Plan, nil
 	}
+	return l.believedUnder(l.record.Faults)
+}
+
+// believedUnder is what the prover is asked about if these were the faults.
+func (l *Lab) believedUnder(faults []Fault) (verify.Facts, *plan.Fabric, error) {
 	p, err := l.held()
 	if err != nil {
 		return verify.Facts{}, nil, err
 	}
-	return facts(l.record.World, l.record.Faults), planUnder(p, l.record.Faults), nil
+	return facts(l.record.World, faults), planUnder(p, faults), nil
 }
 
 // pathsUnder returns what the underlay carries while faults last.

@@ -77,22 +77,34 @@ func (l *Lab) Faults() []Fault { return slices.Clone(l.record.Faults) }
 
 // Break adds a fault. It returns RW5009 where the fault names what is not there, or is active already, and changes nothing then.
 func (l *Lab) Break(ctx context.Context, f Fault) (Fault, error) {
-	err := l.change(ctx, func() error {
-		if err := l.sensible(f); err != nil {
+	err := l.alone(func(st *site) error { return l.breakIn(ctx, st, &f) })
+	return f, err
+}
+
+func (l *Lab) breakIn(ctx context.Context, st *site, f *Fault) error {
+	return l.change(ctx, st, func() error {
+		if err := l.sensible(*f); err != nil {
 			return err
 		}
 		l.record.Counter++
 		f.ID = l.record.Counter
-		l.record.Faults = append(l.record.Faults, f)
+		l.record.Faults = append(l.record.Faults, *f)
 		return nil
 	})
-	return f, err
 }
 
 // Mend takes faults away: those of the numbers, or all of them where none is named.
-func (l *Lab) Mend(ctx context.Context, ids ...int) ([]Fault, error) {
+func (l *Lab) Mend(ctx context.Context, ids ...int) (mended []Fault, err error) {
+	err = l.alone(func(st *site) error {
+		mended, err = l.mendIn(ctx, st, ids...)
+		return err
+	})
+	return mended, err
+}
+
+func (l *Lab) mendIn(ctx context.Context, st *site, ids ...int) ([]Fault, error) {
 	var mended []Fault
-	err := l.change(ctx, func() error {
+	err := l.change(ctx, st, func() error {
 		var rest []Fault
 		for _, f := range l.record.Faults {
 			if len(ids) == 0 || slices.Contains(ids, f.ID) {
@@ -110,19 +122,17 @@ func (l *Lab) Mend(ctx context.Context, ids ...int) ([]Fault, error) {
 	return mended, err
 }
 
-// change changes the list of faults alone, and then sets the lab to what it says. The record is written between: whoever kills a
+// change changes the list of faults, and then sets the lab to what it says. The record is written between: whoever kills a
 // command here finds the fault in the list, and mending it sets right whatever had been done of it.
-func (l *Lab) change(ctx context.Context, edit func() error) (err error) {
-	return l.alone(func(st *site) error {
-		before := slices.Clone(l.record.Faults)
-		if err := edit(); err != nil {
-			return err
-		}
-		if err := l.record.write(); err != nil {
-			return err
-		}
-		return l.settle(ctx, st, before)
-	})
+func (l *Lab) change(ctx context.Context, st *site, edit func() error) error {
+	before := slices.Clone(l.record.Faults)
+	if err := edit(); err != nil {
+		return err
+	}
+	if err := l.record.write(); err != nil {
+		return err
+	}
+	return l.settle(ctx, st, before)
 }
 
 // sensible refuses a fault that names what is not there.

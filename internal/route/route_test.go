@@ -328,3 +328,28 @@ func prefix(t testing.TB, s string) *net.IPNet {
 	}
 	return n
 }
+
+// What a routing daemon learns is its own: beside a route of ours it is no conflict, being of a greater metric or another length, and it stays when ours go.
+func TestLearntRoutesAreTheirDaemons(t *testing.T) {
+	world(t)
+	ip(t, "route add 10.1.0.0/16 via 192.0.2.1 proto bgp metric 20") // as zebra makes them
+	ip(t, "route add 10.1.2.0/24 via 192.0.2.1 proto bgp metric 20")
+	ip(t, "route add 10.2.0.0/16 via 192.0.2.1 proto bird metric 32")
+	ip(t, "-6 route add 2001:db8:1:2::/64 via 2001:db8:ffff::1 proto bird metric 32")
+	before := ip(t, "route") + ip(t, "-6 route")
+	want := []*plan.Route{group("rw0", 1420, "10.1.0.0/16", "10.2.0.0/16", "2001:db8:1::/48")}
+	apply(t, want...)
+	have, err := New().Observe(t.Context())
+	if err != nil || len(have.Routes) != 3 {
+		t.Errorf("%d routes are taken for ours, want 3: %v", len(have.Routes), err)
+	}
+	if again := apply(t, want...); len(again) > 0 {
+		t.Errorf("a second Apply changed something: %v", again)
+	}
+	if _, err := New().Remove(t.Context()); err != nil {
+		t.Fatal(err)
+	}
+	if diff := cmp.Diff(before, ip(t, "route")+ip(t, "-6 route")); diff != "" {
+		t.Errorf("what daemons learnt has changed (-before +after):\n%s", diff)
+	}
+}

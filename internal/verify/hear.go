@@ -155,7 +155,7 @@ func (c *convergence) told(k *kind, have choice, s *speaker, session int, l loss
 	}
 	far := &c.speakers[x.far]
 	theirs, back := &have[x.far][0], far.sessions[x.back].Neighbor
-	own := theirs.session < 0 && !theirs.router
+	own := theirs.session < 0
 	switch hops := len(theirs.path) + 1; {
 	case !theirs.toldTo(back), far.ASN == s.ASN, slices.Contains(theirs.path, s.ASN), hops > x.MaxHops:
 		return worth{}, false
@@ -172,7 +172,7 @@ func (c *convergence) told(k *kind, have choice, s *speaker, session int, l loss
 
 // toldTo reports whether a neighbour is told the route, loops apart.
 func (r *learnt) toldTo(n *plan.Neighbor) bool {
-	own := r.session < 0 && !r.router
+	own := r.session < 0
 	switch n.Tell {
 	case plan.TellOwn:
 		return own
@@ -205,7 +205,7 @@ func (c *convergence) take(have choice, s *speaker, session int, w worth) learnt
 	theirs := &have[x.far][0]
 	r := learnt{worth: w, session: session, tags: theirs.tags, spoke: x.Spoke, drained: far.drained || theirs.drained}
 	r.path = append(append(make([]uint32, 0, w.hops), far.ASN), theirs.path...)
-	if theirs.session < 0 && !theirs.router {
+	if theirs.session < 0 {
 		r.tags = slices.Concat(far.Tags, far.sessions[x.back].Tags)
 	}
 	return r

@@ -162,7 +162,7 @@ func (s *gossip) tell(g *plan.Gateway, x netip.Prefix) {
 		m := message{prefix: x}
 		if now != nil && s.may(now, p) {
 			m.route = &said{path: append([]uint32{g.BGP.ASN}, now.path...), tags: now.tags, shut: now.shut || p.fromDrains}
-			if now.origin == "own" {
+			if now.origin != "" { // what a router of the place announced is the place's own
 				m.route.tags = append(slices.Clone(g.BGP.Tags), p.out.Tags...)
 			}
 		}
@@ -176,9 +176,9 @@ func (s *gossip) may(r *said, p *pipe) bool {
 	}
 	switch p.out.Tell {
 	case plan.TellOwn:
-		return r.origin == "own"
+		return r.origin != ""
 	case plan.TellSpokes:
-		return r.origin == "own" || r.spoke
+		return r.origin != "" || r.spoke
 	}
 	return true
 }

@@ -76,10 +76,13 @@ func setFlags(k kind) uint32 {
 
 // newSet makes an empty set. The userdata tells nft in which byte order to print keys, as nft itself notes it.
 func (t *batch) newSet(s *set, id uint32) {
-	const udataKeyByteOrder, hostOrder, networkOrder = 0, 1, 2 // libnftnl/udata.h, nftables/datatype.h
+	const udataKeyByteOrder, noOrder, hostOrder, networkOrder = 0, 0, 1, 2 // libnftnl/udata.h, nftables/datatype.h
 	order := uint32(networkOrder)
-	if s.kind == names {
+	switch s.kind {
+	case names:
 		order = hostOrder
+	case ends4, ends6: // its parts differ
+		order = noOrder
 	}
 	_, code, size := s.kind.properties()
 	udata := binary.NativeEndian.AppendUint32([]byte{udataKeyByteOrder, 4}, order)
@@ -181,5 +184,9 @@ func (r rule) encode(renamed map[*set]string) encodedRule {
 
 // interned reports whether the set's name says nothing of what it is for.
 func (s *set) interned() bool {
-	return s.name != setDevices && s.name != setOwn+digit(s.kind) && s.name != setFabric+digit(s.kind)
+	switch s.name {
+	case setDevices, setOwn + "4", setOwn + "6", setFabric + "4", setFabric + "6", setBGP + "4", setBGP + "6", setBFD + "4", setBFD + "6":
+		return false
+	}
+	return true
 }

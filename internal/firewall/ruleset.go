@@ -59,7 +59,7 @@ func Compile(g *plan.Gateway) *Ruleset {
 	for i := range g.Firewall.Rules {
 		b.access(&g.Firewall.Rules[i])
 	}
-	return b.ruleset(guard)
+	return b.ruleset(guard, b.toDaemon(g.BGP))
 }
 
 // A builder gathers the sets and counters that the rules need.
@@ -204,7 +204,7 @@ func (b *builder) dropRest(why string) rule {
 }
 
 // ruleset puts the chains together, in the order in which a packet meets them.
-func (b *builder) ruleset(guard []rule) *Ruleset {
+func (b *builder) ruleset(guard, toDaemon []rule) *Ruleset {
 	from := device{set: b.devices}
 	into := device{out: true, set: b.devices}
 	direction := func(name string, d plan.Direction) chain {
@@ -232,7 +232,7 @@ func (b *builder) ruleset(guard []rule) *Ruleset {
 		direction("outbound", plan.Out),
 		direction("inbound", plan.In),
 		direction("transit", plan.Transit),
-		{name: "to_gateway", rules: append(append([]rule{established}, icmpToGateway()...), b.dropRest("input"))},
+		{name: "to_gateway", rules: slices.Concat([]rule{established}, icmpToGateway(), toDaemon, []rule{b.dropRest("input")})},
 	}}
 	r.sets, r.counters = b.sets, b.counters
 	r.seal()

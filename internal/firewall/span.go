@@ -5,6 +5,7 @@ import (
 	"crypto/sha256"
 	"encoding/binary"
 	"net/netip"
+	"slices"
 	"strings"
 
 	"ropeway/internal/prefixes"
@@ -19,6 +20,8 @@ const (
 	ipv4                // intervals of IPv4 addresses
 	ipv6                // intervals of IPv6 addresses
 	ports               // intervals of TCP or UDP ports
+	ends4               // links of IPv4: an interface name, the source and the destination
+	ends6               // links of IPv6
 )
 
 // properties are nft's name for the kind, nft's number for it (datatype.h, enum datatypes; the kernel only keeps it, so that nft
@@ -33,12 +36,16 @@ func (k kind) properties() (name string, code, size uint32) {
 		return "ipv6_addr", 8, 16
 	case ports:
 		return "inet_service", 13, 2
+	case ends4: // nft's number of a concatenation has 6 bits of each part
+		return "ifname . ipv4_addr . ipv4_addr", 41<<12 | 7<<6 | 7, 16 + 2*4
+	case ends6:
+		return "ifname . ipv6_addr . ipv6_addr", 41<<12 | 8<<6 | 8, 16 + 2*16
 	}
 	return "", 0, 0
 }
 
 // interval reports whether sets of this kind hold intervals; the others hold single keys.
-func (k kind) interval() bool { return k != names }
+func (k kind) interval() bool { return k != names && k != ends4 && k != ends6 }
 
 func (k kind) size() int {
 	_, _, size := k.properties()
@@ -68,6 +75,18 @@ func (s spans) at(i int) span {
 }
 
 func (s *spans) add(e span) { s.keys = append(append(s.keys, e.lo...), e.hi...) }
+
+// singles returns keys of a kind that has no intervals as elements.
+func singles(keys [][]byte, k kind) spans {
+	out := spans{size: k.size()}
+	slices.SortFunc(keys, bytes.Compare)
+	for _, key := range slices.CompactFunc(keys, bytes.Equal) {
+		if len(key) == out.size {
+			out.add(span{key, key})
+		}
+	}
+	return out
+}
 
 // apart reports whether each element ends before the next begins.
 func (s spans) apart() bool {
@@ -106,6 +125,8 @@ func (s span) text(k kind) string {
 	switch k {
 	case names:
 		return `"` + strings.TrimRight(string(s.lo), "\x00") + `"`
+	case ends4, ends6:
+		return linkText(s.lo)
 	case ports:
 		return portRange{binary.BigEndian.Uint16(s.lo), binary.BigEndian.Uint16(s.hi)}.String()
 	}

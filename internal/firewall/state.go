@@ -127,7 +127,7 @@ func (r *reader) object(b []byte) {
 func (r *reader) set(b []byte) *set {
 	s := &set{name: findText(b, unix.NFTA_SET_NAME)}
 	code, size := uint32(findUint(b, unix.NFTA_SET_KEY_TYPE)), uint32(findUint(b, unix.NFTA_SET_KEY_LEN))
-	for _, k := range []kind{names, ipv4, ipv6, ports} {
+	for _, k := range []kind{names, ipv4, ipv6, ports, ends4, ends6} {
 		if _, c, n := k.properties(); c == code && n == size && setFlags(k) == uint32(findUint(b, unix.NFTA_SET_FLAGS)) {
 			s.kind = k
 		}
@@ -145,10 +145,13 @@ func (r *reader) elements(ctx context.Context, s *set) error {
 		r.state.sets[s.name] = known
 		return nil
 	}
-	var marks []mark
+	var marks []mark // of intervals
+	var keys [][]byte
 	each := func(body []byte) {
 		for _, element := range attrs(find(body, unix.NFTA_SET_ELEM_LIST_ELEMENTS)) {
-			if m, ok := readMark(element, s.kind.size()); ok {
+			if !s.kind.interval() {
+				keys = append(keys, bytes.Clone(find(element, unix.NFTA_SET_ELEM_KEY, unix.NFTA_DATA_VALUE)))
+			} else if m, ok := readMark(element, s.kind.size()); ok {
 				marks = append(marks, m)
 			}
 		}
@@ -158,7 +161,11 @@ func (r *reader) elements(ctx context.Context, s *set) error {
 	if err != nil {
 		return err
 	}
-	r.state.sets[s.name] = newSet(s.name, s.kind, pair(marks, s.kind))
+	elements := singles(keys, s.kind)
+	if s.kind.interval() {
+		elements = pair(marks, s.kind)
+	}
+	r.state.sets[s.name] = newSet(s.name, s.kind, elements)
 	return nil
 }
 
@@ -193,8 +200,6 @@ func pair(marks []mark, k kind) spans {
 	for i := range marks {
 		key := marks[i].key[:size]
 		switch {
-		case !k.interval():
-			out.add(span{key, key})
 		case !marks[i].end:
 			out.add(span{key, last})
 			open = true

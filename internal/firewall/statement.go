@@ -23,7 +23,8 @@ type encoder struct {
 	proto  byte
 }
 
-// register is where a value stands between two expressions: NFT_REG_1, 16 bytes, enough for everything that is matched here.
+// register is where a value stands between two expressions: NFT_REG_1, 16 bytes, enough for everything that is matched alone. What is looked up
+// together goes on behind it.
 const register = unix.NFT_REG_1
 
 func (e *encoder) add(name string, attrs ...attr) {
@@ -38,8 +39,16 @@ func (e *encoder) compare(op uint32, data []byte) {
 	e.add("cmp", u32(unix.NFTA_CMP_SREG, register), u32(unix.NFTA_CMP_OP, op), value(unix.NFTA_CMP_DATA, data))
 }
 
-func (e *encoder) payload(base, offset, size uint32) {
-	e.add("payload", u32(unix.NFTA_PAYLOAD_DREG, register), u32(unix.NFTA_PAYLOAD_BASE, base),
+func (e *encoder) payload(base, offset, size uint32) { e.payloadAt(0, base, offset, size) }
+
+// payloadAt puts a part of the packet so many bytes behind the beginning of the register, beside what stands there. The kernel tells pieces of
+// 16 bytes as registers of that size, and others as ones of 4.
+func (e *encoder) payloadAt(at, base, offset, size uint32) {
+	to := unix.NFT_REG32_00 + at/unix.NFT_REG32_SIZE
+	if at%unix.NFT_REG_SIZE == 0 {
+		to = register + at/unix.NFT_REG_SIZE
+	}
+	e.add("payload", u32(unix.NFTA_PAYLOAD_DREG, to), u32(unix.NFTA_PAYLOAD_BASE, base),
 		u32(unix.NFTA_PAYLOAD_OFFSET, offset), u32(unix.NFTA_PAYLOAD_LEN, size))
 }
 
@@ -164,15 +173,22 @@ func (s service) text() string {
 func (s service) encode(e *encoder) {
 	e.needProto(s.proto.number)
 	e.payload(unix.NFT_PAYLOAD_TRANSPORT_HEADER, 2, 2) // RFC 9293, RFC 768
-	switch first, last := binary.BigEndian.AppendUint16(nil, s.ports.first), binary.BigEndian.AppendUint16(nil, s.ports.last); {
-	case s.set != nil:
+	if s.set != nil {
 		e.lookup(s.set, false)
-	case s.ports.first == s.ports.last:
-		e.compare(unix.NFT_CMP_EQ, first)
-	default:
-		e.compare(unix.NFT_CMP_GTE, first)
-		e.compare(unix.NFT_CMP_LTE, last)
+		return
 	}
+	e.within(s.ports)
+}
+
+// within compares a port.
+func (e *encoder) within(r portRange) {
+	first, last := binary.BigEndian.AppendUint16(nil, r.first), binary.BigEndian.AppendUint16(nil, r.last)
+	if r.first == r.last {
+		e.compare(unix.NFT_CMP_EQ, first)
+		return
+	}
+	e.compare(unix.NFT_CMP_GTE, first)
+	e.compare(unix.NFT_CMP_LTE, last)
 }
 
 // icmpType matches one type of ICMP, or of ICMPv6.

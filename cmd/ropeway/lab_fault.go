@@ -4,6 +4,7 @@ import (
 	"fmt"
 	"net/netip"
 	"strconv"
+	"strings"
 	"time"
 
 	"github.com/spf13/cobra"
@@ -23,7 +24,9 @@ what it predicts is the broken world.`,
 	}
 	cmd.AddCommand(
 		newBreakCommand("gateway-kill GATEWAY", "Cut the power of a gateway: its processes end, its interfaces go down", cobra.ExactArgs(1), lab.GatewayKill),
+		newBreakCommand("gateway-freeze GATEWAY", "Let a gateway stand still: its processes stop, its interfaces stay up, and nothing passes", cobra.ExactArgs(1), lab.GatewayFreeze),
 		newBreakCommand("link-cut A B", "Let nothing pass the underlay between two places or two gateways", cobra.ExactArgs(2), lab.LinkCut),
+		newBreakCommand("link-oneway A B", "Let nothing pass the underlay from one place or gateway to another; the other direction does", cobra.ExactArgs(2), lab.LinkOneWay),
 		newBreakCommand("icmp-block [A B]", "Drop ICMP in the underlay, everywhere or between two places or gateways", noneOrTwo, lab.ICMPBlock),
 		newBreakCommand("agent-kill GATEWAY", "End the agent of a gateway, and nothing else of it", cobra.ExactArgs(1), lab.AgentKill),
 		newBreakCommand("agent-stop GATEWAY", "Let the agent of a gateway hang", cobra.ExactArgs(1), lab.AgentStop),
@@ -32,6 +35,8 @@ what it predicts is the broken world.`,
 		newBreakCommand("controller-partition NAME", "Cut a controller off from everybody", cobra.ExactArgs(1), lab.ControllerPartition),
 		newBreakCommand("region-partition REGION", "Cut a region or site off from all others, and from their controllers", cobra.ExactArgs(1), lab.RegionPartition),
 		newBreakCommand("disk-full NAME", "Leave a controller no room on its disk", cobra.ExactArgs(1), lab.DiskFull),
+		newCrashCommand("daemon-kill GATEWAY", "Kill the routing daemon of a gateway, which its agent starts again", lab.DaemonKill),
+		newCrashCommand("device-kill GATEWAY", "Kill the process of a gateway's userspace devices, which its agent starts again", lab.DeviceKill),
 		newSkewCommand(), newUnderlayCommand(), newRouteDropCommand(), newFaultListCommand(), newUndoCommand(),
 	)
 	return cmd
@@ -70,6 +75,25 @@ func breakIt(cmd *cobra.Command, f lab.Fault) error {
 	}
 	_, err = fmt.Fprintf(cmd.OutOrStdout(), "fault %d: %s\n", f.ID, f)
 	return err
+}
+
+func newCrashCommand(use, short string, what lab.Crash) *cobra.Command {
+	return &cobra.Command{
+		Use: use, Short: short, Args: cobra.ExactArgs(1),
+		Long: short + ". This command waits for that and for the gateway's links, tells how long it took, and leaves no fault.",
+		RunE: func(cmd *cobra.Command, args []string) error {
+			l, err := openLab(cmd, nil)
+			if err != nil {
+				return err
+			}
+			killed, took, err := l.Crash(cmd.Context(), args[0], what)
+			if err != nil {
+				return err
+			}
+			_, err = fmt.Fprintf(cmd.OutOrStdout(), "%s of %s: killed, and all well again after %.3f s\n", strings.Join(killed, ", "), args[0], took.Seconds())
+			return err
+		},
+	}
 }
 
 func newSkewCommand() *cobra.Command {

@@ -19,9 +19,9 @@ func facts(w *world.World, faults []Fault) verify.Facts {
 	var out verify.Facts
 	for _, f := range faults {
 		switch f.Kind {
-		case GatewayKill:
+		case GatewayKill, GatewayFreeze:
 			out.Down = append(out.Down, f.A)
-		case LinkCut:
+		case LinkCut, LinkOneWay: // a session needs both directions: what still passes one way ends with its keys, after 3 minutes (WireGuard whitepaper, section 6.2)
 			out.Cut = append(out.Cut, verify.Link{A: f.A, B: f.B})
 		case UnderlayMTU:
 			// The last word on a pair counts; the prover would take the smallest.
@@ -123,11 +123,12 @@ func filterTable(w *world.World, space string, faults []Fault) string {
 			}
 		case f.Kind == RegionPartition && space == world.CoreSpace:
 			apart(&cuts, w.Ways(f.A))
-		case f.Kind == LinkCut, f.Kind == ICMPBlock:
+		case f.Kind == LinkCut, f.Kind == LinkOneWay, f.Kind == ICMPBlock:
 			f.eachPair(w, func(near, far world.Edge) {
+				begins := near.Gateway == f.A || near.Place == f.A // at the first of the two names
 				switch {
-				case f.Kind == LinkCut && near.Space == space:
-					cutRules(&cuts, near, far)
+				case f.Kind != ICMPBlock && near.Space == space:
+					cutRules(&cuts, near, far, f.Kind == LinkCut || begins, f.Kind == LinkCut || !begins)
 				case f.Kind == ICMPBlock && space == world.CoreSpace:
 					icmpRules(&icmp, near, far)
 				}
@@ -167,11 +168,15 @@ func apart(b *strings.Builder, ifaces []string) {
 	fmt.Fprintf(b, "\t\tiifname != %s oifname %s drop\n", set, set)
 }
 
-// cutRules drops what a gateway sends to a peer and gets from it.
-func cutRules(b *strings.Builder, near, far world.Edge) {
+// cutRules drops what a gateway sends to a peer, what it would get from it, or both.
+func cutRules(b *strings.Builder, near, far world.Edge, sent, received bool) {
 	for _, outer := range far.Outer {
-		fmt.Fprintf(b, "\t\tiifname %s %s daddr %s drop\n", near.Interface, nftFamily(outer), outer)
-		fmt.Fprintf(b, "\t\toifname %s %s saddr %s drop\n", near.Interface, nftFamily(outer), outer)
+		if sent {
+			fmt.Fprintf(b, "\t\tiifname %s %s daddr %s drop\n", near.Interface, nftFamily(outer), outer)
+		}
+		if received {
+			fmt.Fprintf(b, "\t\toifname %s %s saddr %s drop\n", near.Interface, nftFamily(outer), outer)
+		}
 	}
 }
 

@@ -38,10 +38,11 @@ func TestTheProverIsToldOfEveryFault(t *testing.T) {
 		{Kind: UnderlayMTU, A: "euw1", B: "use1", MTU: 1400}, // the last word
 		{Kind: ICMPBlock},
 		{Kind: RegionPartition, A: "hq"},
+		{Kind: GatewayFreeze, A: "use1-b"}, {Kind: LinkOneWay, A: "use1-a", B: "euw1-a"},
 		{Kind: ControllerKill, A: "all"}, {Kind: AgentKill, A: "use1-a"}, // no packet notices
 	})
 	want := verify.Facts{
-		Down: []string{"use1-a"}, Cut: []verify.Link{{A: "use1", B: "euw1"}, {A: "hq", B: "use1"}},
+		Down: []string{"use1-a", "use1-b"}, Cut: []verify.Link{{A: "use1", B: "euw1"}, {A: "hq", B: "use1"}, {A: "use1-a", B: "euw1-a"}},
 		Underlay: []verify.Underlay{{A: "euw1", B: "use1", MTU: 1400}}, NoICMP: true,
 	}
 	if diff := cmp.Diff(want, got); diff != "" {
@@ -106,6 +107,47 @@ func TestACutIsWhereTheGatewayMeetsTheUnderlay(t *testing.T) {
 	}
 	if strings.Contains(filterTable(l.record.World, world.CoreSpace, nil), "drop") {
 		t.Error("without faults something is dropped")
+	}
+}
+
+func TestOneDirectionIsCutAtBothEnds(t *testing.T) {
+	l := drawn(t, threeRegions)
+	core := filterTable(l.record.World, world.CoreSpace, []Fault{{Kind: LinkOneWay, A: "use1-a", B: "euw1-a"}})
+	a, b := l.record.World.Edge("use1-a").Interface, l.record.World.Edge("euw1-a").Interface
+	for rule, want := range map[string]bool{
+		"iifname " + a + " ip daddr 198.51.100.20 drop": true,
+		"oifname " + b + " ip saddr 203.0.113.10 drop":  true,
+		"iifname " + b + " ip daddr 203.0.113.10 drop":  false,
+		"oifname " + a + " ip saddr 198.51.100.20 drop": false,
+	} {
+		if strings.Contains(core, rule) != want {
+			t.Errorf("%q is there: %v, want %v:\n%s", rule, !want, want, core)
+		}
+	}
+	for name, k := range map[string]Link{"use1-a euw1-a": {"euw1-a", "use1-a"}, "use1-b euw1-a": {"euw1-a", "use1-b"}} {
+		l.record.Faults = []Fault{{Kind: LinkOneWay, A: "use1-a", B: "euw1-a"}}
+		works := false
+		for _, w := range l.workingLinks() {
+			works = works || w == k
+		}
+		if works == (name == "use1-a euw1-a") {
+			t.Errorf("link %s works: %v", name, works)
+		}
+	}
+}
+
+func TestWhatACrashIsAbout(t *testing.T) {
+	for _, c := range []struct {
+		what Crash
+		args string
+		want string
+	}{
+		{DaemonKill, "/usr/lib/frr/bgpd -d -N x", "bgpd"}, {DaemonKill, "/usr/sbin/bird -c x", "bird"}, {DaemonKill, "ropeway-gateway run --state x", ""},
+		{DeviceKill, "/usr/bin/ropeway-gateway devices rw1", "ropeway-gateway"}, {DeviceKill, "/usr/bin/ropeway-gateway run --state x", ""}, {DeviceKill, "bird", ""},
+	} {
+		if got := victim(c.what, strings.Fields(c.args)); got != c.want {
+			t.Errorf("%s of %q: %q, want %q", c.what, c.args, got, c.want)
+		}
 	}
 }
 

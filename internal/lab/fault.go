@@ -18,13 +18,15 @@ type FaultKind string
 
 // What a lab can break.
 const (
-	GatewayKill FaultKind = "gateway-kill" // the machine is dead: no process, no interface
-	LinkCut     FaultKind = "link-cut"     // nothing passes the underlay between two places or two gateways
-	RouteDrop   FaultKind = "route-drop"   // a gateway has lost a route, and its agent is held so that it stays lost
-	UnderlayMTU FaultKind = "underlay-mtu" // the path between two places carries another size
-	ICMPBlock   FaultKind = "icmp-block"   // the underlay drops ICMP, everywhere or between two places or gateways
-	AgentKill   FaultKind = "agent-kill"   // the agent of a gateway is dead, and nobody starts it again
-	AgentStop   FaultKind = "agent-stop"   // the agent of a gateway hangs
+	GatewayKill   FaultKind = "gateway-kill"   // the machine is dead: no process, no interface
+	GatewayFreeze FaultKind = "gateway-freeze" // the machine stands still: nothing of it runs or forwards, and nobody is told
+	LinkCut       FaultKind = "link-cut"       // nothing passes the underlay between two places or two gateways
+	LinkOneWay    FaultKind = "link-oneway"    // nothing passes the underlay from one place or gateway to another; the other direction does
+	RouteDrop     FaultKind = "route-drop"     // a gateway has lost a route, and its agent is held so that it stays lost
+	UnderlayMTU   FaultKind = "underlay-mtu"   // the path between two places carries another size
+	ICMPBlock     FaultKind = "icmp-block"     // the underlay drops ICMP, everywhere or between two places or gateways
+	AgentKill     FaultKind = "agent-kill"     // the agent of a gateway is dead, and nobody starts it again
+	AgentStop     FaultKind = "agent-stop"     // the agent of a gateway hangs
 
 	ControllerKill      FaultKind = "controller-kill"      // a controller is dead
 	ControllerStop      FaultKind = "controller-stop"      // a controller hangs
@@ -149,11 +151,11 @@ func (l *Lab) sensible(f Fault) error {
 		return bad("it is active already", "ropeway lab fault list shows what is broken")
 	}
 	switch f.Kind {
-	case GatewayKill, AgentKill, AgentStop:
+	case GatewayKill, GatewayFreeze, AgentKill, AgentStop:
 		if l.record.Plan.Gateway(f.A) == nil {
 			return bad("the lab has no such gateway", "names are as in the fabric file")
 		}
-	case LinkCut:
+	case LinkCut, LinkOneWay:
 		if !pair() {
 			return bad("the lab has no such two places or gateways", "name two places, or two gateways")
 		}
@@ -291,9 +293,10 @@ func (l *Lab) settleControllers(ctx context.Context, before []Fault) error {
 
 // A condition is what faults make of one gateway.
 type condition struct {
-	dead  bool
-	agent agentState
-	lost  []netip.Prefix
+	dead   bool
+	frozen bool
+	agent  agentState
+	lost   []netip.Prefix
 }
 
 // An agentState is what faults make of an agent. The worse is the greater.
@@ -306,7 +309,7 @@ const (
 )
 
 func (c condition) equal(o condition) bool {
-	return c.dead == o.dead && c.agent == o.agent && slices.Equal(c.lost, o.lost)
+	return c.dead == o.dead && c.frozen == o.frozen && c.agent == o.agent && slices.Equal(c.lost, o.lost)
 }
 
 func stateOf(g *plan.Gateway, faults []Fault) condition {
@@ -318,6 +321,8 @@ func stateOf(g *plan.Gateway, faults []Fault) condition {
 		switch f.Kind {
 		case GatewayKill:
 			c.dead = true
+		case GatewayFreeze:
+			c.frozen = true
 		case RouteDrop:
 			c.lost = append(c.lost, f.Prefix)
 			c.agent = max(c.agent, agentHeld)

@@ -23,12 +23,16 @@ const routeProtocol = 114
 // settleGateway takes a gateway from one condition to another.
 func (l *Lab) settleGateway(ctx context.Context, st *site, name string, was, is condition) error {
 	switch {
-	case is.dead && was.dead: // what a dead machine routes matters when it lives again
+	case is.dead && was.dead, !is.dead && !was.dead && is.frozen && was.frozen: // what such a machine routes matters when it lives again
 		return nil
 	case is.dead:
 		return l.killGateway(ctx, st, name)
 	case was.dead:
 		if err := l.reviveGateway(ctx, st, name); err != nil {
+			return err
+		}
+	case was.frozen:
+		if err := l.thaw(ctx, st, name, is.agent); err != nil {
 			return err
 		}
 	default:
@@ -41,8 +45,17 @@ func (l *Lab) settleGateway(ctx context.Context, st *site, name string, was, is 
 			}
 		}
 	}
-	if is.agent == agentRuns {
-		return nil
+	if err := l.takeAgent(ctx, st, name, is); err != nil || !is.frozen {
+		return err
+	}
+	return l.freeze(ctx, st, name)
+}
+
+// takeAgent takes from a gateway that lives what its condition says: its agent, and routes.
+func (l *Lab) takeAgent(ctx context.Context, st *site, name string, is condition) error {
+	pid, err := l.agentOf(name)
+	if err != nil || is.agent == agentRuns || is.agent == agentDead && pid == 0 {
+		return err
 	}
 	if err := l.signalAgent(name, unix.SIGSTOP); err != nil {
 		return err
@@ -91,8 +104,12 @@ func (l *Lab) killAgent(ctx context.Context, name string) error {
 	}
 }
 
-// killGateway is a power cut: every process ends at once, and no interface has a carrier any more.
+// killGateway is a power cut: every process ends at once, and no interface has a carrier any more. The machine is silent first, since a kernel would
+// tell the other ends of its connections that their processes are gone, and nobody is left to do that here.
 func (l *Lab) killGateway(ctx context.Context, st *site, name string) error {
+	if err := st.silence(ctx, name); err != nil {
+		return err
+	}
 	if err := kill(ctx, []string{spaceName(l.Name, name)}); err != nil {
 		return err
 	}
@@ -104,12 +121,14 @@ func (l *Lab) reviveGateway(ctx context.Context, st *site, name string) error {
 	if err := st.spaces[name].setInterfaces(st.spaces[name].link.LinkSetUp); err != nil {
 		return err
 	}
-	if err := st.configure(name); err != nil {
+	if err := errors.Join(st.configure(name), st.unsilence(ctx, name), l.startAgent(name)); err != nil {
 		return err
 	}
-	if err := l.startAgent(name); err != nil {
-		return err
-	}
+	return l.rejoin(ctx, st, name)
+}
+
+// rejoin waits until a gateway that was away has its links and the routes of its plan.
+func (l *Lab) rejoin(ctx context.Context, st *site, name string) error {
 	var own []Link
 	for _, k := range l.workingLinks() {
 		if k.A == name || k.B == name {
@@ -143,11 +162,11 @@ func (l *Lab) workingLinks() []Link {
 		broken := false
 		for _, f := range l.record.Faults {
 			switch f.Kind {
-			case GatewayKill:
+			case GatewayKill, GatewayFreeze:
 				broken = broken || f.A == k.A || f.A == k.B
 			case RegionPartition:
 				broken = broken || (w.Edge(k.A).Place == f.A) != (w.Edge(k.B).Place == f.A)
-			case LinkCut:
+			case LinkCut, LinkOneWay:
 				f.eachPair(w, func(near, far world.Edge) {
 					broken = broken || near.Gateway == k.A && far.Gateway == k.B
 				})
@@ -205,11 +224,14 @@ func (l *Lab) agents() (map[string]string, error) {
 		if err != nil {
 			return nil, err
 		}
-		out[g.Name] = "running"
-		if pid == 0 {
+		c := stateOf(g, l.record.Faults)
+		switch {
+		case pid == 0:
 			out[g.Name] = "dead"
-		} else if stateOf(g, l.record.Faults).agent == agentHeld {
+		case c.agent == agentHeld || c.frozen:
 			out[g.Name] = "held"
+		default:
+			out[g.Name] = "running"
 		}
 	}
 	return out, nil

@@ -157,7 +157,7 @@ func birdSession(b *strings.Builder, number int, n world.Session, password strin
 	if n.Multihop {
 		b.WriteString("\tmultihop 2;\n")
 	} else {
-		b.WriteString("\tdirect;\n")
+		b.WriteString("\tdirect; check link no;\n") // no router of a cloud sees that a machine has lost its carrier
 	}
 	// A router that waits long to try again would hide how fast a gateway is back.
 	b.WriteString("\thold time 9; connect delay time 1; connect retry time 1; error wait time 1, 2;\n")

@@ -14,13 +14,13 @@ const (
 	setBFD = "bfd"
 )
 
-// Ports of routing sessions. What is sent with BFD comes from one of the dynamic ports, and goes to its own (RFC 5881, section 4).
+// Ports of routing sessions.
 const (
 	portBGP = 179  // RFC 4271, section 8.2.1
-	portBFD = 3784 // RFC 5881, single hop
-)
+	portBFD = 3784 // single hop; RFC 5881, section 4
 
-var portsOfBFD = portRange{49152, 65535}
+	firstFromBFD, lastFromBFD = 49152, 65535 // what BFD sends comes from one of these; the same section
+)
 
 // toDaemon lets in what opens a session of the routing daemon: BGP and, where the neighbour is watched by it, BFD, on the link of the neighbour, from its
 // end to ours. Whoever of the two opens BGP, what the other answers is established. A neighbour on no device of the fabric is not Ropeway's matter.
@@ -30,7 +30,7 @@ func (b *builder) toDaemon(bgp *plan.BGP) []rule {
 	}
 	open := service{proto: protocol{unix.IPPROTO_TCP, "tcp"}, ports: portRange{portBGP, portBGP}}
 	watch := service{proto: protocol{unix.IPPROTO_UDP, "udp"}, ports: portRange{portBFD, portBFD}}
-	from := source{proto: watch.proto, ports: portsOfBFD}
+	from := source{proto: watch.proto, ports: portRange{firstFromBFD, lastFromBFD}}
 	var out []rule
 	for _, of := range []struct {
 		set, comment string

@@ -226,6 +226,11 @@ func (c *Client) applyDelta(ctx context.Context, j *job, given plan.Device) (don
 		return nil, true, fmt.Errorf("configure the peers: %w", err)
 	}
 	j.remember(peers)
+	if found.Up {
+		if err := j.greetLate(ctx, peers, &found); err != nil {
+			return peers, true, err
+		}
+	}
 	if done, err = j.carryOut(ctx, others, &found); err != nil {
 		return append(peers, done...), true, err
 	}

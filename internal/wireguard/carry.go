@@ -27,7 +27,7 @@ func (j *job) carryOut(ctx context.Context, changes []Change, found *Device) ([]
 		case AddPeer, UpdatePeer, RemovePeer:
 			peers = append(peers, c)
 			if i+1 == len(changes) || changes[i+1].Peer == nil {
-				if err = j.writePeers(ctx, peers); err != nil {
+				if err = j.introduce(ctx, peers, found); err != nil {
 					return changes[:i+1-len(peers)], fmt.Errorf("configure the peers: %w", err)
 				}
 			}
@@ -59,30 +59,8 @@ func (j *job) start(ctx context.Context, found *Device) error {
 	if found.Up {
 		return nil
 	}
-	if err := j.greet(ctx); err != nil {
+	if err := j.greet(ctx, j.want.Peers); err != nil {
 		return fmt.Errorf("begin the handshakes: %w", err)
-	}
-	return nil
-}
-
-// greet starts a handshake with every peer that has an endpoint and no keepalive (with one, the device does it by itself when it goes
-// up). Without it a restarted gateway waits until the other side gives up on the old session, 15 s later.
-//
-// Setting a keepalive where none was makes a device send one at once, and with no session that is a handshake.
-func (j *job) greet(ctx context.Context) error {
-	var quiet []section
-	for _, p := range j.want.Peers {
-		if !p.PublicKey.IsZero() && !p.Endpoint.IsZero() && p.Keepalive == 0 {
-			quiet = append(quiet, section{PublicKey: p.PublicKey, UpdateOnly: true})
-		}
-	}
-	for _, seconds := range []int{1, 0} {
-		for i := range quiet {
-			quiet[i].Keepalive = &seconds
-		}
-		if err := inPieces(ctx, quiet, j.write); err != nil {
-			return err
-		}
 	}
 	return nil
 }

@@ -253,6 +253,13 @@ func (d *rehearsal) awaitWell(ctx context.Context) error {
 		all[i] = true
 	}
 	deadline := time.Now().Add(wellPatience)
+	down, err := d.waitForSessions(ctx, wellPatience)
+	if err != nil {
+		return err
+	}
+	if len(down) > 0 {
+		return problem("RW5018", "lab "+d.Name, fmt.Sprintf("the BGP session of %s with %s is not up", down[0].A, down[0].B), "ropeway lab exec "+down[0].A+" -- ropeway-gateway neighbors")
+	}
 	for {
 		missing, err := d.strayed()
 		if err != nil {
@@ -262,7 +269,7 @@ func (d *rehearsal) awaitWell(ctx context.Context) error {
 			break
 		}
 		if time.Now().After(deadline) {
-			return problem("RW5018", "machine "+missing, "its routes are not what they were before", "ropeway lab exec "+missing+" -- ip route")
+			return problem("RW5018", "machine "+missing, "it lacks routes that it had before", "ropeway lab exec "+missing+" -- ip route")
 		}
 		if err := sleep(ctx, 10*beat); err != nil {
 			return err
@@ -282,7 +289,7 @@ func (d *rehearsal) awaitWell(ctx context.Context) error {
 		"ropeway lab test --name "+d.Name+" tells what passes")
 }
 
-// strayed returns a gateway or router whose routes are not those of the beginning; "" where none is, or nothing was noted yet.
+// strayed returns a gateway or router that lacks a route of the beginning; "" where none is, or nothing was noted yet.
 func (d *rehearsal) strayed() (string, error) {
 	if d.tables == nil {
 		return "", nil
@@ -292,8 +299,10 @@ func (d *rehearsal) strayed() (string, error) {
 		return "", err
 	}
 	for _, name := range d.Machines() {
-		if !slices.Equal(now[name], d.tables[name]) {
-			return name, nil
+		for _, r := range d.tables[name] {
+			if !slices.Contains(now[name], r) {
+				return name, nil
+			}
 		}
 	}
 	return "", nil

@@ -127,7 +127,7 @@ func (l *Lab) reviveGateway(ctx context.Context, st *site, name string) error {
 	return l.rejoin(ctx, st, name)
 }
 
-// rejoin waits until a gateway that was away has its links and the routes of its plan.
+// rejoin waits until a gateway that was away has its links, the routes of its plan, and its sessions.
 func (l *Lab) rejoin(ctx context.Context, st *site, name string) error {
 	var own []Link
 	for _, k := range l.workingLinks() {
@@ -138,7 +138,11 @@ func (l *Lab) rejoin(ctx context.Context, st *site, name string) error {
 	if _, err := l.waitForLinks(ctx, st, own, reviveTimeout); err != nil {
 		return err
 	}
-	return l.awaitRoutes(ctx, st, name)
+	if err := l.awaitRoutes(ctx, st, name); err != nil {
+		return err
+	}
+	_, err := l.waitForSessions(ctx, sessionPatience)
+	return err
 }
 
 // setInterfaces raises or lowers every interface of the lab's own in a space.

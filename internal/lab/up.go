@@ -153,6 +153,16 @@ func (l *Lab) up(ctx context.Context, opts Options) ([]Link, error) {
 	if err != nil {
 		return nil, err
 	}
+	if len(l.workingSessions()) > 0 {
+		progress("waiting for the BGP sessions")
+		down, err := l.waitForSessions(ctx, sessionPatience)
+		if err != nil {
+			return nil, err
+		}
+		if len(down) > 0 {
+			progress(fmt.Sprintf("%d ends of sessions are not up yet", len(down)))
+		}
+	}
 	l.record.Phase = Running
 	return silent, l.record.write()
 }

@@ -36,6 +36,7 @@ func TestLayers(t *testing.T) {
 		{"what binds two of them", []string{"backup"}, slices.Concat(spoken, []string{"files", "pin", "authority", "store", "rollout", "audit"})},
 		{"a hand", []string{"signer"}, []string{"diag", "files", "plankey"}},
 		{"a hand", []string{"keeper"}, []string{"diag"}},
+		{"what a drill says", []string{"lab/drill"}, nil},
 		{"a hand", []string{"sink"}, []string{"diag", "files", "audit"}},
 	} {
 		for _, name := range layer.packages {

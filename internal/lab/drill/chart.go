@@ -45,12 +45,12 @@ func Chart(r *Report) []byte {
 	}
 	fmt.Fprintf(&b, `<text x="%.1f" y="%.1f" text-anchor="middle" fill="#52606d">blackout, ms</text>`+"\n", left+plotWidth/2, bottom+34)
 	for _, mark := range []struct {
-		name string
-		at   *float64
-	}{{"p50", r.P50}, {"p99", r.P99}} {
+		name, anchor string // on its own side of the line, so that the two never lie on each other
+		at           *float64
+	}{{"p50 ", "end", r.P50}, {" p99", "start", r.P99}} {
 		if mark.at != nil {
-			fmt.Fprintf(&b, `<path d="M%.1f %.1fV%.1f" stroke="#d64545" stroke-dasharray="4 3"/><text x="%.1f" y="%.1f" text-anchor="middle" fill="#d64545">%s</text>`+"\n",
-				at(*mark.at), header, bottom, at(*mark.at), header-4, mark.name)
+			fmt.Fprintf(&b, `<path d="M%.1f %.1fV%.1f" stroke="#d64545" stroke-dasharray="4 3"/><text x="%.1f" y="%.1f" text-anchor="%s" fill="#d64545" xml:space="preserve">%s</text>`+"\n",
+				at(*mark.at), header, bottom, at(*mark.at), header-4, mark.anchor, mark.name)
 		}
 	}
 	for i, p := range r.Pairs {

@@ -94,6 +94,9 @@ func (l *Lab) test(ctx context.Context, st *site, opts TestOptions) (*Report, er
 	if err != nil {
 		return nil, err
 	}
+	if err := l.awaitConvergence(ctx, st, plan, facts, convergePatience); err != nil {
+		return nil, err
+	}
 	healthy, real := verify.New(l.record.Plan, verify.Facts{}), verify.New(plan, facts)
 	services := universe(l.in, l.record.Plan)
 	small := flows(l.in, st.world, services)

@@ -3,6 +3,7 @@
 package fabric
 
 import (
+	"errors"
 	"fmt"
 	"net/netip"
 	"regexp"
@@ -63,11 +64,11 @@ func ParseInterval(s string) (int, error) {
 		number, scale = n, 1000
 	}
 	if number == "" || number[0] < '1' || number[0] > '9' || len(number) > 5 {
-		return 0, fmt.Errorf(want)
+		return 0, errors.New(want)
 	}
 	n, err := strconv.Atoi(number)
 	if err != nil || n*scale < 50 || n*scale > 10000 {
-		return 0, fmt.Errorf(want)
+		return 0, errors.New(want)
 	}
 	return n * scale, nil
 }

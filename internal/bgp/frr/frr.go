@@ -1,7 +1,10 @@
 // Package frr carries out plan.BGP with FRR (https://frrouting.org, 8.4 and later): zebra, bfdd and bgpd of an instance of our own.
 //
-// The instance shares nothing with another one on the machine: its sockets, process ids and logs stand in a directory of ours. The daemons run as FRR's own user, which
-// has to get to that directory: it belongs to that user, and the directory above lets others through, though it shows them nothing. They outlive the agent.
+// The instance shares no file, socket or port of its command lines with another one on the machine. Two instances in one network namespace still share the kernel's
+// routes: a zebra that starts takes away what another one put there, and that one puts it back at once.
+//
+// The daemons run as FRR's own user and outlive the agent. What they keep stands in a directory below ours that belongs to that user; what they were told stands in ours,
+// which they may pass through and not change, since bgpd reads what neighbours send. The directory above ours is opened for passing through, too, and no other.
 //
 // Configuration is O(neighbours): what the place owns goes in as network statements, 10,000 in 0.8 s. Lists of prefixes are short, because FRR takes 30 ms for each line of
 // one (see compile/speak.go, cover). What changes is told to the daemons line by line, so that a session of which nothing changed does not notice.
@@ -9,35 +12,18 @@ package frr
 
 import (
 	"context"
-	"errors"
 	"fmt"
-	"io/fs"
-	"maps"
 	"os"
-	"os/exec"
-	"os/user"
-	"path/filepath"
 	"slices"
-	"strconv"
 	"strings"
-	"time"
-
-	"golang.org/x/sys/unix"
 
 	"ropeway/internal/bgp"
-	"ropeway/internal/files"
 )
 
 // Options of a Daemon.
 type Options struct {
-	Dir string // of sockets, process ids and logs; it need not survive a reboot
+	Dir string // of sockets, process ids and logs; it need not survive a reboot. Its path is at most 80 bytes long, since sockets are in it
 }
-
-// Where Debian and FRR's own packages put the daemons.
-const programs = "/usr/lib/frr"
-
-// daemons are the programs of an instance, in the order in which they start: bgpd needs the others.
-func daemons() []string { return []string{"zebra", "bfdd", "bgpd"} }
 
 // Daemon is an instance of FRR. Make it with New.
 type Daemon struct{ dir string }
@@ -47,448 +33,65 @@ func New(opts Options) *Daemon { return &Daemon{opts.Dir} }
 
 var _ bgp.Daemon = (*Daemon)(nil)
 
-// Files in the directory of an instance.
-const (
-	appliedFile = "applied.conf"
-	changeFile  = "change.conf"
-	socketZebra = "zserv.api"
-)
-
 // Apply implements bgp.Daemon.
 func (d *Daemon) Apply(ctx context.Context, want *bgp.Config) ([]string, error) {
-	if err := checkPasswords(want); err != nil {
+	w, err := d.compare(ctx, want)
+	if err != nil || w.nothing() {
 		return nil, err
 	}
-	next := render(want)
-	last, err := d.applied()
-	if err != nil {
+	if err := d.judge(ctx, w.next); err != nil {
 		return nil, err
 	}
-	changes, add := d.difference(last, next, want)
-	if len(changes) == 0 {
-		return nil, nil
-	}
-	if err := d.check(ctx, next); err != nil {
+	if err := d.makeDirs(); err != nil {
 		return nil, err
 	}
-	started, err := d.start(ctx)
-	if err != nil {
-		return nil, err
-	}
-	if started {
-		add = next.text(secrets(want))
-	}
-	if err := d.tell(ctx, add); err != nil {
-		_ = os.Remove(d.path(appliedFile)) // what they believe now is not known: everything is told again
-		return nil, err
-	}
-	if err := d.remember(next); err != nil {
-		return nil, err
-	}
-	return changes, d.readmit(ctx, last, next.lines)
-}
-
-// readmit lets neighbours in again that told too much and may tell more now: FRR would wait a minute.
-func (d *Daemon) readmit(ctx context.Context, last, next []line) error {
-	_, come := compare(last, next)
-	var text []byte
-	for _, l := range come {
-		neighbor, limit := strings.CutSuffix(l.key, " maximum-prefix")
-		if !limit || len(last) == 0 {
-			continue
-		}
-		if text == nil {
-			var err error
-			if text, err = d.ask(ctx, "bgpd", "show bgp neighbors json"); err != nil {
-				return err
-			}
-		}
-		address := strings.TrimPrefix(neighbor, "neighbor ")
-		if established, err := isEstablished(text, address); err != nil || established {
-			return err
-		}
-		if text, err := d.shell(ctx, "-d", "bgpd", "-c", "clear bgp "+address); err != nil {
-			return fmt.Errorf("let neighbour %s in again: %w: %s", address, err, firstLine(text))
+	for _, name := range slices.Backward(w.ailing) {
+		if err := d.end(ctx, name); err != nil {
+			return nil, err
 		}
 	}
-	return nil
+	for _, name := range w.ailing {
+		if err := d.launch(ctx, name, retainRoutes); err != nil {
+			return nil, err
+		}
+	}
+	if err := d.remember(w.next, false); err != nil {
+		return nil, err
+	}
+	if err := d.tell(ctx, write(w.come, secrets(want)), false); err != nil {
+		return nil, err
+	}
+	if err := d.tell(ctx, write(forget(w.gone, w.next), nil), !w.sure); err != nil {
+		return nil, err
+	}
+	if err := d.remember(w.next, true); err != nil {
+		return nil, err
+	}
+	return w.changes(want), d.readmit(ctx, w)
 }
 
 // Plan implements bgp.Daemon.
-func (d *Daemon) Plan(_ context.Context, want *bgp.Config) ([]string, error) {
-	last, err := d.applied()
-	if err != nil {
+func (d *Daemon) Plan(ctx context.Context, want *bgp.Config) ([]string, error) {
+	w, err := d.compare(ctx, want)
+	if err != nil || w.nothing() {
 		return nil, err
 	}
-	changes, _ := d.difference(last, render(want), want)
-	return changes, nil
+	return w.changes(want), d.judge(ctx, w.next)
 }
-
-// difference returns what has to change, for people and as FRR is told.
-func (d *Daemon) difference(last []line, next *script, want *bgp.Config) (changes []string, tell string) {
-	for _, name := range daemons() {
-		if d.pid(name) == 0 {
-			changes = append(changes, "start "+name)
-		}
-	}
-	if len(changes) > 0 || last == nil {
-		return append(changes, fmt.Sprintf("configure %d neighbours and %d prefixes", len(want.Neighbors), len(want.Own))), next.text(secrets(want))
-	}
-	gone, come := compare(last, next.lines)
-	if len(gone)+len(come) == 0 {
-		return nil, ""
-	}
-	for _, l := range gone {
-		changes = append(changes, "remove "+l.context+separator+l.set)
-	}
-	for _, l := range come {
-		changes = append(changes, "set "+strings.TrimPrefix(l.context+separator+l.set, separator))
-	}
-	return changes, write(come, secrets(want)) + write(forget(gone, next), nil)
-}
-
-// compare returns the lines that go and those that come. A line whose key stays is no line that goes: the new one takes its place.
-func compare(last, next []line) (gone, come []line) {
-	type id struct{ context, key string }
-	was, is := map[line]bool{}, map[id]bool{}
-	for _, l := range last {
-		was[l] = true
-	}
-	for _, l := range next {
-		is[id{l.context, l.key}] = true
-		if !was[l] {
-			come = append(come, l)
-		}
-	}
-	for _, l := range last {
-		if !is[id{l.context, l.key}] {
-			gone = append(gone, l)
-		}
-	}
-	slices.Reverse(gone) // who names something goes before what is named
-	return gone, come
-}
-
-// forget returns what takes lines back. With a neighbour goes all that was said of it, and with a route map all its entries.
-func forget(gone []line, next *script) (out []line) {
-	contexts, neighbors, done := map[string]bool{}, map[string]bool{}, map[string]bool{}
-	for _, l := range next.lines {
-		contexts[l.context] = true
-	}
-	for _, l := range gone {
-		if strings.HasPrefix(l.unset, "no neighbor ") && l.unset == "no "+l.key {
-			neighbors[l.key+" "] = true
-		}
-	}
-	for _, l := range gone {
-		word, name, _ := strings.Cut(l.context, " ")
-		switch {
-		case word == "route-map" && !contexts[l.context]:
-			name, _, _ = strings.Cut(name, " ")
-			if !done[name] {
-				done[name] = true
-				out = append(out, line{set: "no route-map " + name})
-			}
-		case l.unset == "" || within(neighbors, l):
-		default:
-			out = append(out, line{context: l.context, set: l.unset})
-		}
-	}
-	slices.SortStableFunc(out, func(a, b line) int { return depth(b.context) - depth(a.context) }) // policies go after those who have them
-	return out
-}
-
-// within reports whether a line is of a neighbour that goes, and goes with it.
-func within(neighbors map[string]bool, l line) bool {
-	for n := range neighbors {
-		if strings.HasPrefix(l.key, n) {
-			return true
-		}
-	}
-	return false
-}
-
-// checkPasswords refuses a configuration that names a password that nobody gave, or one that FRR cannot be told: it takes one word.
-func checkPasswords(c *bgp.Config) error {
-	for _, n := range c.Neighbors {
-		p, given := c.Passwords[n.Password]
-		switch {
-		case n.Password == "":
-		case !given:
-			return fmt.Errorf("neighbor %s: its password %s is not there", n.Name, n.Password)
-		case p == "" || len(p) > longestPassword || strings.ContainsFunc(p, func(r rune) bool { return r <= ' ' || r > '~' }):
-			return fmt.Errorf("neighbor %s: FRR takes passwords of 1 to %d visible characters of ASCII without spaces, and %s is another", n.Name, longestPassword, n.Password)
-		}
-	}
-	return nil
-}
-
-// longestPassword is the kernel's bound, in bytes (TCP_MD5SIG_MAXKEYLEN).
-const longestPassword = 80
-
-// secrets returns the passwords by what stands for them.
-func secrets(c *bgp.Config) map[string]string {
-	out := map[string]string{}
-	for name, p := range c.Passwords {
-		out[placeholder(name)] = p
-	}
-	return out
-}
-
-// check has FRR's own reader judge a configuration.
-func (d *Daemon) check(ctx context.Context, s *script) error {
-	if err := d.makeDir(); err != nil {
-		return err
-	}
-	out, err := d.vtysh(ctx, s.text(nil), "--dryrun")
-	if err != nil {
-		return fmt.Errorf("FRR does not take this configuration: %w: %s", err, firstLine(out))
-	}
-	return nil
-}
-
-// tell has the daemons take lines.
-func (d *Daemon) tell(ctx context.Context, text string) error {
-	out, err := d.vtysh(ctx, text)
-	if err != nil {
-		return fmt.Errorf("configure FRR: %w: %s", err, firstLine(out))
-	}
-	return nil
-}
-
-// vtysh has FRR's shell read a file. It says what is wrong on its output, and in no other way.
-func (d *Daemon) vtysh(ctx context.Context, text string, flags ...string) (string, error) {
-	path := d.path(changeFile)
-	if err := files.Replace(path, []byte(text), 0o600); err != nil {
-		return "", fmt.Errorf("write what FRR is told: %w", err)
-	}
-	defer func() { _ = os.Remove(path) }()
-	out, err := d.shell(ctx, append(flags, "-f", path)...)
-	if i := strings.Index(out, "% "); err == nil && i >= 0 {
-		return out[i:], errors.New("a line was refused")
-	}
-	return out, err
-}
-
-// shellTimeout bounds one conversation: 10,000 prefixes take a second.
-const shellTimeout = 60 * time.Second
-
-func (d *Daemon) shell(ctx context.Context, args ...string) (string, error) {
-	ctx, cancel := context.WithTimeout(ctx, shellTimeout)
-	defer cancel()
-	cmd := exec.CommandContext(ctx, "vtysh", append([]string{"--vty_socket", d.dir}, args...)...)
-	cmd.Env = []string{"PATH=/usr/bin:/bin", "VTYSH_PAGER=cat"}
-	cmd.Dir = "/"
-	out, err := cmd.CombinedOutput()
-	return string(out), err
-}
-
-// firstLine returns what of an answer is shown. What was told is never in it whole, so no password is.
-func firstLine(text string) string {
-	text, _, _ = strings.Cut(strings.TrimSpace(text), "\n")
-	if strings.Contains(text, "password") {
-		return "a line about a password"
-	}
-	return text
-}
-
-func (d *Daemon) path(name string) string { return filepath.Join(d.dir, name) }
-
-// makeDir makes the directory: FRR's user puts its sockets there, and has to get there.
-func (d *Daemon) makeDir() error {
-	uid, gid, err := account()
-	if err != nil {
-		return err
-	}
-	if err := os.MkdirAll(d.dir, 0o750); err != nil {
-		return fmt.Errorf("make FRR's directory: %w", err)
-	}
-	if err := os.Chown(d.dir, uid, gid); err != nil {
-		return fmt.Errorf("give FRR its directory: %w", err)
-	}
-	parent := filepath.Dir(d.dir)
-	info, err := os.Stat(parent)
-	if err != nil {
-		return fmt.Errorf("let FRR to its directory: %w", err)
-	}
-	if info.Mode().Perm()&0o001 == 0 {
-		if err := os.Chmod(parent, info.Mode().Perm()|0o011); err != nil {
-			return fmt.Errorf("let FRR to its directory: %w", err)
-		}
-	}
-	return nil
-}
-
-// account returns FRR's own user and group.
-func account() (uid, gid int, err error) {
-	u, err := user.Lookup("frr")
-	if err != nil {
-		return 0, 0, fmt.Errorf("find FRR's user: %w (is FRR installed?)", err)
-	}
-	uid, errU := strconv.Atoi(u.Uid)
-	gid, errG := strconv.Atoi(u.Gid)
-	return uid, gid, errors.Join(errU, errG)
-}
-
-// applied returns the lines that the running daemons were told; nil where that is not known.
-func (d *Daemon) applied() ([]line, error) {
-	data, err := os.ReadFile(d.path(appliedFile))
-	if errors.Is(err, fs.ErrNotExist) {
-		return nil, nil
-	}
-	if err != nil {
-		return nil, fmt.Errorf("read what FRR was told: %w", err)
-	}
-	who, rest, _ := strings.Cut(string(data), "\n")
-	if who != d.incarnation() {
-		return nil, nil
-	}
-	var out []line
-	for l := range strings.Lines(rest) {
-		parts := strings.Split(strings.TrimSuffix(l, "\n"), "\t")
-		if len(parts) != 5 {
-			return nil, nil
-		}
-		out = append(out, line{parts[0], parts[1], parts[2], parts[3], parts[4]})
-	}
-	return out, nil
-}
-
-// remember keeps what the daemons were told, for whoever asks next. Passwords are not in it.
-func (d *Daemon) remember(s *script) error {
-	var b strings.Builder
-	b.WriteString(d.incarnation() + "\n")
-	for _, l := range s.lines {
-		b.WriteString(strings.Join([]string{l.context, l.set, l.unset, l.key, l.mark}, "\t") + "\n")
-	}
-	if err := files.Replace(d.path(appliedFile), []byte(b.String()), 0o600); err != nil {
-		return fmt.Errorf("keep what FRR was told: %w", err)
-	}
-	return nil
-}
-
-// incarnation names the processes that run: others that come after them know nothing of what these were told.
-func (d *Daemon) incarnation() string {
-	var words []string
-	for _, name := range daemons() {
-		pid := d.pid(name)
-		words = append(words, fmt.Sprintf("%s %d %s", name, pid, born(pid)))
-	}
-	return strings.Join(words, " ")
-}
-
-// born returns when a process began, in ticks since the machine did (proc(5), field 22 of stat).
-func born(pid int) string {
-	data, err := os.ReadFile(fmt.Sprintf("/proc/%d/stat", pid))
-	_, rest, found := strings.Cut(string(data), ") ")
-	fields := strings.Fields(rest)
-	if err != nil || !found || len(fields) < 20 {
-		return "-"
-	}
-	return fields[19]
-}
-
-// pid returns the process of a daemon, and 0 where none runs. A number in a file may be another's by now, so the program is looked at, too.
-func (d *Daemon) pid(name string) int {
-	data, err := os.ReadFile(d.path(name + ".pid"))
-	if err != nil {
-		return 0
-	}
-	pid, err := strconv.Atoi(strings.TrimSpace(string(data)))
-	if err != nil || pid <= 1 {
-		return 0
-	}
-	if words := arguments(pid); words[0] != filepath.Join(programs, name) || !slices.Contains(words, d.path(name+".pid")) {
-		return 0
-	}
-	return pid
-}
-
-// runs reports whether a process is there still: one that ends holds what it held until it is gone.
-func runs(pid int) bool {
-	data, err := os.ReadFile(fmt.Sprintf("/proc/%d/stat", pid))
-	_, rest, _ := strings.Cut(string(data), ") ")
-	return err == nil && !strings.HasPrefix(rest, "Z") && !strings.HasPrefix(rest, "X")
-}
-
-// arguments returns what a process was started with; of one that has ended, nothing.
-func arguments(pid int) []string {
-	args, _ := os.ReadFile(fmt.Sprintf("/proc/%d/cmdline", pid))
-	return strings.Split(string(args), "\x00")
-}
-
-// startTimeout is how long a daemon may take until it answers: 0.4 s on an idle machine.
-const startTimeout = 15 * time.Second
-
-// start starts the daemons that do not run, and reports whether it started one.
-func (d *Daemon) start(ctx context.Context) (started bool, err error) {
-	for _, name := range daemons() {
-		if d.pid(name) != 0 {
-			continue
-		}
-		started = true
-		if err := d.launch(ctx, name); err != nil {
-			return true, err
-		}
-	}
-	return started, nil
-}
-
-func (d *Daemon) launch(ctx context.Context, name string) error {
-	for _, left := range []string{name + ".vty", name + ".pid"} {
-		if err := os.Remove(d.path(left)); err != nil && !errors.Is(err, fs.ErrNotExist) {
-			return fmt.Errorf("take away what a killed %s left: %w", name, err)
-		}
-	}
-	args := []string{
-		"-d", "--vty_socket", d.dir, "-i", d.path(name + ".pid"), "-z", d.path(socketZebra), "-f", os.DevNull, "-A", "127.0.0.1", "-P", "0",
-		"--log", "file:" + d.path(name+".log"), "--log-level", "notifications",
-	}
-	if name == "bfdd" {
-		args = append(args, "--bfdctl", d.path("bfdd.sock"))
-	}
-	cmd := exec.CommandContext(ctx, filepath.Join(programs, name), args...)
-	cmd.Dir, cmd.Env = "/", []string{"PATH=/usr/sbin:/usr/bin:/sbin:/bin"}
-	cmd.SysProcAttr = &unix.SysProcAttr{Setsid: true}
-	if out, err := cmd.CombinedOutput(); err != nil {
-		return fmt.Errorf("start %s: %w: %s", name, err, firstLine(string(out)))
-	}
-	for deadline := time.Now().Add(startTimeout); d.pid(name) == 0 || !exists(d.path(name+".vty")); {
-		if time.Now().After(deadline) {
-			return fmt.Errorf("start %s: it does not answer; its log is %s", name, d.path(name+".log"))
-		}
-		if err := sleep(ctx); err != nil {
-			return fmt.Errorf("start %s: %w", name, err)
-		}
-	}
-	return nil
-}
-
-func exists(path string) bool {
-	_, err := os.Stat(path)
-	return err == nil
-}
-
-const pollEvery = 5 * time.Millisecond
-
-func sleep(ctx context.Context) error {
-	select {
-	case <-ctx.Done():
-		return context.Cause(ctx)
-	case <-time.After(pollEvery):
-		return nil
-	}
-}
-
-// stopTimeout is how long a daemon may take to take its leave of its neighbours and its routes.
-const stopTimeout = 5 * time.Second
 
 // Stop implements bgp.Daemon.
 func (d *Daemon) Stop(ctx context.Context) error {
-	names := daemons()
-	slices.Reverse(names)
-	for _, name := range names {
+	if !exists(d.dir) {
+		return nil
+	}
+	left := d.pid("zebra") == 0 // a zebra that was killed has left its routes
+	for _, name := range slices.Backward(daemons()) {
 		if err := d.end(ctx, name); err != nil {
+			return err
+		}
+	}
+	if left {
+		if err := d.sweep(ctx); err != nil {
 			return err
 		}
 	}
@@ -498,26 +101,105 @@ func (d *Daemon) Stop(ctx context.Context) error {
 	return nil
 }
 
-func (d *Daemon) end(ctx context.Context, name string) error {
-	pid := d.pid(name)
-	if pid == 0 {
+// A work is what has to be done for an instance to be what is wanted.
+type work struct {
+	ailing []string          // daemons to start, in order
+	why    map[string]string // of those that run and have to be ended first
+	next   *script
+	come   []line // to be told
+	gone   []line // to be taken back
+	sure   bool   // the lines that go are known to be there
+}
+
+func (w *work) nothing() bool { return len(w.ailing)+len(w.come)+len(w.gone) == 0 }
+
+// compare finds what there is to do.
+func (d *Daemon) compare(ctx context.Context, want *bgp.Config) (*work, error) {
+	if err := check(want); err != nil {
+		return nil, err
+	}
+	t, err := d.told()
+	if err != nil {
+		return nil, err
+	}
+	w := &work{why: map[string]string{}, next: render(want), sure: t.sure && t.same}
+	for _, name := range daemons() {
+		if pid := d.pid(name); pid == 0 {
+			w.ailing = append(w.ailing, name)
+		} else if why := d.ails(ctx, name, t, w.next); why != "" {
+			w.ailing, w.why[name] = append(w.ailing, name), why
+		}
+	}
+	if slices.Contains(w.ailing, "bgpd") {
+		t.lines = nil // zebra and bfdd may keep what they know: nobody names it
+	}
+	w.come, w.gone = difference(t.lines, w.next.lines)
+	if w.sure = w.sure && len(w.ailing) == 0; !w.sure {
+		w.come = w.next.lines
+	}
+	return w, nil
+}
+
+// ails tells why a daemon that runs has to be started again; "": it need not.
+func (d *Daemon) ails(ctx context.Context, name string, t *told, next *script) string {
+	switch {
+	case !d.answers(ctx, name):
+		return "it does not answer"
+	case name != "bgpd":
+		return ""
+	case !t.ofBGP:
+		return "nobody knows what it was told"
+	case t.router() != next.router:
+		return "it has another AS number" // and cannot be told another one
+	}
+	return ""
+}
+
+// changes describes a work for people.
+func (w *work) changes(want *bgp.Config) (out []string) {
+	for _, name := range w.ailing {
+		if why := w.why[name]; why != "" {
+			name += " again: " + why
+		}
+		out = append(out, "start "+name)
+	}
+	if len(w.come) == len(w.next.lines) {
+		out = append(out, fmt.Sprintf("configure %d neighbours and %d prefixes", len(want.Neighbors), len(want.Own)))
+	}
+	for _, l := range w.gone {
+		out = append(out, "remove "+l.String())
+	}
+	if len(w.come) < len(w.next.lines) {
+		for _, l := range w.come {
+			out = append(out, "set "+l.String())
+		}
+	}
+	return out
+}
+
+// readmit lets neighbours in again that told too much and may tell more now: FRR would wait a minute.
+func (d *Daemon) readmit(ctx context.Context, w *work) error {
+	if slices.Contains(w.ailing, "bgpd") {
 		return nil
 	}
-	if err := unix.Kill(pid, unix.SIGTERM); err != nil && !errors.Is(err, unix.ESRCH) {
-		return fmt.Errorf("stop %s: %w", name, err)
-	}
-	for deadline := time.Now().Add(stopTimeout); runs(pid); { // its file goes before it does
-		if time.Now().After(deadline) {
-			if err := unix.Kill(pid, unix.SIGKILL); err != nil && !errors.Is(err, unix.ESRCH) {
-				return fmt.Errorf("stop %s: %w", name, err)
-			}
+	for _, l := range w.come {
+		neighbor, limit := strings.CutSuffix(l.key, " maximum-prefix")
+		if !limit {
+			continue
 		}
-		if err := sleep(ctx); err != nil {
-			return fmt.Errorf("stop %s: %w", name, err)
+		address := strings.TrimPrefix(neighbor, "neighbor ")
+		text, err := d.ask(ctx, "bgpd", "show bgp neighbors "+address+" json")
+		if err != nil {
+			return err
+		}
+		if up, err := isEstablished(text, address); err != nil {
+			return err
+		} else if up {
+			continue
+		}
+		if _, err := d.ask(ctx, "bgpd", "clear bgp "+address); err != nil {
+			return fmt.Errorf("let neighbour %s in again: %w", address, err)
 		}
 	}
 	return nil
 }
-
-// sortedKeys returns the keys of a map in order.
-func sortedKeys[V any](m map[string]V) []string { return slices.Sorted(maps.Keys(m)) }

@@ -5,6 +5,7 @@ import (
 	"context"
 	"encoding/json"
 	"fmt"
+	"maps"
 	"net"
 	"net/netip"
 	"slices"
@@ -24,11 +25,11 @@ func (d *Daemon) Observe(ctx context.Context) (*bgp.State, error) {
 		}
 	}
 	s.Running = true
-	version, err := d.shell(ctx, "-d", "bgpd", "-c", "show version")
+	version, err := d.ask(ctx, "bgpd", "show version")
 	if err != nil {
-		return nil, fmt.Errorf("ask FRR for its version: %w: %s", err, firstLine(version))
+		return nil, err
 	}
-	s.Version = parseVersion(version)
+	s.Version = parseVersion(string(version))
 	watched, err := d.ask(ctx, "bfdd", "show bfd peers json")
 	if err != nil {
 		return nil, err
@@ -56,15 +57,6 @@ func (d *Daemon) Observe(ctx context.Context) (*bgp.State, error) {
 		s.Routes = append(s.Routes, routes...)
 	}
 	return s, nil
-}
-
-// ask puts a question to one daemon.
-func (d *Daemon) ask(ctx context.Context, daemon, question string) ([]byte, error) {
-	text, err := d.shell(ctx, "-d", daemon, "-c", question)
-	if err != nil {
-		return nil, fmt.Errorf("ask FRR (%s): %w: %s", question, err, firstLine(text))
-	}
-	return []byte(text), nil
 }
 
 // parseVersion reads "FRRouting 8.4.4 (host) on Linux(6.1)."
@@ -108,7 +100,7 @@ func parseNeighbors(neighbors, watched []byte) ([]bgp.Neighbor, error) {
 		}
 	}
 	out := []bgp.Neighbor{}
-	for _, key := range sortedKeys(byAddress) {
+	for _, key := range slices.Sorted(maps.Keys(byAddress)) {
 		a, err := netip.ParseAddr(key)
 		if err != nil {
 			continue // something about all of them

@@ -15,86 +15,7 @@ import (
 
 // Render returns the configuration as FRR writes it, for people and for its own check. Passwords are not in it.
 func Render(c *bgp.Config) string {
-	return render(c).text(nil)
-}
-
-// A line is one thing that FRR is told, where it is told, and how it is told to forget it. Two lines of one key are one thing: the later takes the earlier's place.
-type line struct {
-	context string // the line below which it stands: "router bgp 65001"; "": at the top
-	set     string
-	unset   string // "": it goes with the context, or is never taken back
-	key     string
-	mark    string // of a password: what tells it from another, and is shown to nobody
-}
-
-// A script is a configuration: lines in the order in which each knows what it names. Policies are named by what they say, so none ever changes: a neighbour is given
-// another one instead, and never has half of one.
-type script struct {
-	lines []line
-	known map[string]bool // contexts and keys that are there
-}
-
-func (s *script) add(context, set, unset, key string) {
-	id := context + "\n" + key
-	if !s.known[id] {
-		s.known[id] = true
-		s.lines = append(s.lines, line{context: context, set: set, unset: unset, key: key})
-	}
-}
-
-// simple adds a line that is taken back by "no" before it.
-func (s *script) simple(context, set string) { s.add(context, set, "no "+set, set) }
-
-// text returns lines as vtysh reads them.
-func (s *script) text(passwords map[string]string) string {
-	return write(s.lines, passwords)
-}
-
-func write(lines []line, passwords map[string]string) string {
-	var b strings.Builder
-	context := ""
-	for _, l := range lines {
-		if l.context != context {
-			leave(&b, context)
-			enter(&b, l.context)
-			context = l.context
-		}
-		set := l.set
-		for placeholder, secret := range passwords {
-			set = strings.Replace(set, placeholder, secret, 1)
-		}
-		b.WriteString(strings.Repeat(" ", depth(context)) + set + "\n")
-	}
-	leave(&b, context)
-	return b.String()
-}
-
-// separator stands between the lines of a context within a context.
-const separator = " / "
-
-func depth(context string) int {
-	if context == "" {
-		return 0
-	}
-	return strings.Count(context, separator) + 1
-}
-
-func enter(b *strings.Builder, context string) {
-	if context != "" {
-		for i, l := range strings.Split(context, separator) {
-			b.WriteString(strings.Repeat(" ", i) + l + "\n")
-		}
-	}
-}
-
-func leave(b *strings.Builder, context string) {
-	switch {
-	case context == "":
-	case strings.Contains(context, "address-family"):
-		b.WriteString(" exit-address-family\nexit\n!\n")
-	default:
-		b.WriteString("exit\n!\n")
-	}
+	return render(c).text()
 }
 
 // Large communities of ours (see plan.TagASN): the tags, and the marks of what a spoke told and of what a router of the place told, which stay on the gateway.
@@ -104,13 +25,15 @@ const (
 	routerMark = "114:0:2"
 )
 
-// render writes a configuration.
+// routerWord begins the context of all that is bgpd's.
+const routerWord = "router bgp "
+
+// render writes a configuration that check has let pass.
 func render(c *bgp.Config) *script {
-	r := &renderer{script: &script{known: map[string]bool{}}, c: c}
+	r := &renderer{script: &script{router: fmt.Sprint(routerWord, c.ASN), known: map[string]bool{}}, c: c}
 	r.simple("", "bgp route-map delay-timer 1")
 	r.lists()
 	r.sources()
-	r.router = fmt.Sprintf("router bgp %d", c.ASN)
 	r.policies()
 	r.speaker()
 	for _, n := range c.Neighbors {
@@ -122,10 +45,9 @@ func render(c *bgp.Config) *script {
 
 type renderer struct {
 	*script
-	c      *bgp.Config
-	router string
-	in     []string // route maps by number of neighbour
-	out    []string
+	c   *bgp.Config
+	in  []string // route maps by number of neighbour
+	out []string
 }
 
 // lists are what all policies go by.
@@ -138,15 +60,20 @@ func (r *renderer) lists() {
 	r.simple("", "bgp community-list standard RW-SHUTDOWN seq 5 permit graceful-shutdown")
 }
 
-// path returns the list of AS paths that have so many ASes, and of shorter ones, too, where those are wanted.
-func (r *renderer) path(hops int, orLess bool) string {
-	name, first := fmt.Sprintf("RW-HOPS-%d", hops), hops
-	if orLess {
-		name, first = fmt.Sprintf("RW-MOST-%d", hops), 1
-	}
-	for n := first; n <= hops; n++ {
-		r.simple("", fmt.Sprintf("bgp as-path access-list %s seq %d permit ^[0-9]+%s$", name, 5*n, strings.Repeat("_[0-9]+", n-1)))
-	}
+// mostHops bounds the length of AS paths that policies ask for: FRR compiles a regular expression of that size.
+const mostHops = 64
+
+// path returns the list of AS paths of so many ASes.
+func (r *renderer) path(hops int) string {
+	name := fmt.Sprintf("RW-HOPS-%d", hops)
+	r.simple("", fmt.Sprintf("bgp as-path access-list %s seq 5 permit ^[0-9]+(_[0-9]+){%d}$", name, hops-1))
+	return name
+}
+
+// pathFrom returns the list of AS paths that begin with an AS and have so many ASes at most. Sets of ASes (RFC 9774) are none.
+func (r *renderer) pathFrom(asn uint32, most int) string {
+	name := fmt.Sprintf("RW-FROM-%d-%d", asn, most)
+	r.simple("", fmt.Sprintf("bgp as-path access-list %s seq 5 permit ^%d(_[0-9]+){0,%d}$", name, asn, most-1))
 	return name
 }
 
@@ -230,11 +157,7 @@ func (r *renderer) policy(entries []entry) string {
 // policies writes what is believed of every neighbour and what it is told.
 func (r *renderer) policies() {
 	for _, n := range r.c.Neighbors {
-		if n.External() {
-			r.in, r.out = append(r.in, r.fromRouter(n)), append(r.out, r.toRouter())
-		} else {
-			r.in, r.out = append(r.in, r.fromGateway(n)), append(r.out, r.toGateway(n))
-		}
+		r.in, r.out = append(r.in, r.believe(n)), append(r.out, r.tellTo(n))
 	}
 }
 
@@ -246,13 +169,8 @@ func (r *renderer) accepted(n *plan.Neighbor) []string {
 	}
 	return []string{
 		fmt.Sprintf("match %s address prefix-list %s", word, r.prefixes(n.Accept, n.Address.Is6())),
-		"match as-path " + r.path(n.MaxHops, true),
+		"match as-path " + r.pathFrom(n.ASN, n.MaxHops),
 	}
-}
-
-// believed begins the policy of what is believed of a neighbour: what he may not announce ends at the second entry. What follows sets what the rest is worth.
-func (r *renderer) believed(n *plan.Neighbor, first ...string) []entry {
-	return []entry{{permit: true, do: append(r.accepted(n), first...), next: 3}, {permit: false}}
 }
 
 // preferred adds what routes are worth: the first preference that fits goes on to the entry that follows them all.
@@ -261,7 +179,7 @@ func (r *renderer) preferred(entries []entry, n *plan.Neighbor) []entry {
 	for _, p := range n.Prefer {
 		e := entry{permit: true, next: after}
 		if p.Hops > 0 {
-			e.do = append(e.do, "match as-path "+r.path(p.Hops, false))
+			e.do = append(e.do, "match as-path "+r.path(p.Hops))
 		}
 		if p.Tag > 0 {
 			e.do = append(e.do, "match large-community "+r.tag(p.Tag))
@@ -272,13 +190,25 @@ func (r *renderer) preferred(entries []entry, n *plan.Neighbor) []entry {
 	return append(entries, entry{permit: true, do: worth(plan.Preference{}), next: -1})
 }
 
-// fromGateway is what is believed of a gateway.
-func (r *renderer) fromGateway(n *plan.Neighbor) string {
-	entries := r.believed(n, "set large-comm-list RW-MARKS delete")
-	if n.Spoke {
+// believe writes what is believed of a neighbour. What a router of the place announces looks as if the place originated it.
+func (r *renderer) believe(n *plan.Neighbor) string {
+	foreign := "set large-comm-list RW-MARKS delete"
+	if n.External() {
+		foreign = "set large-comm-list RW-OURS delete"
+	}
+	entries := []entry{{permit: true, do: append(r.accepted(n), foreign), next: 3}, {permit: false}} // what he may not announce ends at the second
+	switch {
+	case n.External():
+		entries = append(entries, entry{permit: true, do: []string{"set large-community " + routerMark + " additive"}, next: -1})
+	case n.Spoke:
 		entries = append(entries, entry{permit: true, do: []string{"set large-community " + spokeMark + " additive"}, next: -1})
 	}
-	return r.policy(append(r.preferred(entries, n), entry{permit: true, do: []string{"match community RW-SHUTDOWN", "set local-preference 0"}}, entry{permit: true}))
+	last := entry{permit: true}
+	if n.External() {
+		last.do = []string{fmt.Sprintf("set as-path exclude %d", n.ASN)} // hops are counted in the path as it came
+	}
+	shut := entry{permit: true, do: []string{"match community RW-SHUTDOWN", "set local-preference 0"}, next: -1} // whatever is preferred
+	return r.policy(append(r.preferred(entries, n), shut, last))
 }
 
 func worth(p plan.Preference) []string {
@@ -289,31 +219,45 @@ func worth(p plan.Preference) []string {
 	return []string{fmt.Sprintf("set local-preference %d", preference), fmt.Sprintf("set metric %d", p.Metric)}
 }
 
-// toGateway is what a gateway is told. What a router of the place announced counts as the place's own.
-func (r *renderer) toGateway(n *plan.Neighbor) string {
+// tellTo writes what a neighbour is told. What a router of the place announced counts as the place's own.
+func (r *renderer) tellTo(n *plan.Neighbor) string {
 	const last = 5 // the entry that all that is told comes to
-	tagged := func(match string) entry {
+	own := func(match string) entry {
 		e := entry{permit: true, do: []string{match}, next: last}
-		if words := communities(r.c.Tags, n.Tags); words != "" {
+		if n.External() {
+			e.do = append(e.do, "set metric 0")
+		} else if words := communities(r.c.Tags, n.Tags); words != "" {
 			e.do = append(e.do, "set large-community "+words+" additive")
 		}
 		return e
 	}
-	entries := []entry{tagged("match as-path RW-OWN"), tagged("match large-community RW-ROUTER"), {permit: false}, {permit: false}}
+	entries := []entry{own("match as-path RW-OWN"), own("match large-community RW-ROUTER"), {permit: false}, {permit: false}}
 	switch n.Tell {
 	case plan.TellAll:
 		entries[2] = entry{permit: true, next: last}
 	case plan.TellSpokes:
 		entries[2] = entry{permit: true, do: []string{"match large-community RW-SPOKE"}, next: last}
-	case plan.TellLearnt:
+	case plan.TellLearnt: // routers of one place hear each other without us
 		entries = []entry{{do: []string{"match as-path RW-OWN"}}, {do: []string{"match large-community RW-ROUTER"}}, {permit: true, next: last}, {permit: false}}
 	}
-	forget := entry{permit: true, do: []string{"set large-comm-list RW-MARKS delete"}}
-	if r.c.Drained {
-		forget.next = -1
-		return r.policy(append(entries, forget, entry{permit: true, do: []string{"set community graceful-shutdown additive"}}))
+	return r.policy(append(entries, r.parting(n)...))
+}
+
+// parting ends what a neighbour is told: marks stay here, tags with gateways, and who is drained says so.
+func (r *renderer) parting(n *plan.Neighbor) []entry {
+	e := entry{permit: true, do: []string{"set large-comm-list RW-MARKS delete"}}
+	if n.External() {
+		e.do = []string{"set large-comm-list RW-OURS delete"}
 	}
-	return r.policy(append(entries, forget))
+	switch {
+	case !r.c.Drained:
+	case n.External():
+		e.do = append(e.do, fmt.Sprintf("set metric +%d", bgp.DrainMetric))
+	default:
+		e.next = -1
+		return []entry{e, {permit: true, do: []string{"set community graceful-shutdown additive"}}}
+	}
+	return []entry{e}
 }
 
 func communities(lists ...[]uint32) string {
@@ -326,21 +270,6 @@ func communities(lists ...[]uint32) string {
 	return strings.Join(out, " ")
 }
 
-// fromRouter is what is believed of a router of the place. What it announces looks as if the place originated it.
-func (r *renderer) fromRouter(n *plan.Neighbor) string {
-	own := []string{fmt.Sprintf("set as-path exclude %d", n.ASN), "set large-community " + routerMark + " additive"}
-	return r.policy(append(r.preferred(r.believed(n, "set large-comm-list RW-OURS delete"), n), entry{permit: true, do: own}))
-}
-
-// toRouter is what a router of the place is told: what was learnt, with the metric that it has here.
-func (r *renderer) toRouter() string {
-	told := entry{permit: true, do: []string{"set large-comm-list RW-OURS delete"}}
-	if r.c.Drained {
-		told.do = append(told.do, fmt.Sprintf("set metric +%d", bgp.DrainMetric))
-	}
-	return r.policy([]entry{{do: []string{"match as-path RW-OWN"}}, {do: []string{"match large-community RW-ROUTER"}}, told})
-}
-
 // speaker writes what holds for all sessions.
 func (r *renderer) speaker() {
 	for _, l := range []string{
@@ -351,7 +280,6 @@ func (r *renderer) speaker() {
 		"bgp bestpath med missing-as-worst",
 		"no bgp default ipv4-unicast",
 		"no bgp network import-check",
-		"no bgp ebgp-requires-policy",
 		"bgp log-neighbor-changes",
 	} {
 		r.add(r.router, l, "", l)
@@ -383,9 +311,6 @@ func (r *renderer) neighbor(n *plan.Neighbor) {
 		set("bfd profile", " "+r.watch(n.BFD))
 	}
 }
-
-// placeholder stands where a password goes when a daemon is told. A name is a DNS label, so no password's place is part of another's.
-func placeholder(name string) string { return "<password:" + name + ">" }
 
 // watch writes the profile of a neighbour that is watched by BFD. It is put before the router, which names it.
 func (r *renderer) watch(b *plan.BFD) string {
@@ -434,8 +359,8 @@ func (r *renderer) session(context string, n *plan.Neighbor, in, out string) {
 	set("in", "route-map "+in+" in")
 	set("out", "route-map "+out+" out")
 	set("maximum-prefix", fmt.Sprintf("maximum-prefix %d restart 1", n.MaxPrefixes))
-	if n.External() {
-		set("unchanged", "attribute-unchanged med")
+	if n.External() || n.Tell == plan.TellLearnt {
+		set("unchanged", "attribute-unchanged med") // FRR tells no other AS a metric of its own accord
 	}
 	set("activate", "activate")
 }

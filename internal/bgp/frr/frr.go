@@ -126,7 +126,7 @@ func (d *Daemon) compare(ctx context.Context, want *bgp.Config) (*work, error) {
 	for _, name := range daemons() {
 		if pid := d.pid(name); pid == 0 {
 			w.ailing = append(w.ailing, name)
-		} else if why := d.ails(ctx, name, t, w.next); why != "" {
+		} else if why := d.ails(ctx, name, t, w); why != "" {
 			w.ailing, w.why[name] = append(w.ailing, name), why
 		}
 	}
@@ -141,15 +141,17 @@ func (d *Daemon) compare(ctx context.Context, want *bgp.Config) (*work, error) {
 }
 
 // ails tells why a daemon that runs has to be started again; "": it need not.
-func (d *Daemon) ails(ctx context.Context, name string, t *told, next *script) string {
+func (d *Daemon) ails(ctx context.Context, name string, t *told, w *work) string {
 	switch {
+	case len(w.ailing) > 0 && w.ailing[0] == "zebra":
+		return "zebra is another" // bgpd finds it after 10 s or a minute, and then does not tell it the routes that the one before it knew
 	case !d.answers(ctx, name):
 		return "it does not answer"
 	case name != "bgpd":
 		return ""
 	case !t.ofBGP:
 		return "nobody knows what it was told"
-	case t.router() != next.router:
+	case t.router() != w.next.router:
 		return "it has another AS number" // and cannot be told another one
 	}
 	return ""

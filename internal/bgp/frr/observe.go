@@ -73,13 +73,13 @@ type neighborJSON struct {
 	RemoteAs    uint32 `json:"remoteAs"`
 	Description string `json:"nbrDesc"`
 	State       string `json:"bgpState"`
-	UpFor       int64  `json:"bgpTimerUpMsec"`
-	Down        int64  `json:"lastResetTimerMsecs"`
-	Dropped     int    `json:"connectionsDropped"`
+	UpFor       uint64 `json:"bgpTimerUpMsec"`
+	Down        uint64 `json:"lastResetTimerMsecs"`
+	Dropped     uint32 `json:"connectionsDropped"`
 	LastError   string `json:"lastResetDueTo"`
 	Families    map[string]struct {
-		Accepted int `json:"acceptedPrefixCounter"`
-		Sent     int `json:"sentPrefixCounter"`
+		Accepted uint32 `json:"acceptedPrefixCounter"`
+		Sent     uint32 `json:"sentPrefixCounter"`
 	} `json:"addressFamilyInfo"`
 }
 
@@ -110,17 +110,16 @@ func parseNeighbors(neighbors, watched []byte) ([]bgp.Neighbor, error) {
 			return nil, fmt.Errorf("read FRR's neighbour %s: %w", a, err)
 		}
 		x := bgp.Neighbor{
-			Name: n.Description, Address: a, ASN: n.RemoteAs, State: n.State, Up: n.State == "Established", Since: time.Duration(n.Down) * time.Millisecond,
-			Flaps: n.Dropped, BFD: status[a],
+			Name: n.Description, Address: a, ASN: n.RemoteAs, State: sessionState(n.State), Since: milliseconds(n.Down), Flaps: int(n.Dropped), BFD: status[a],
 		}
-		if x.Up {
-			x.Since = time.Duration(n.UpFor) * time.Millisecond
+		if x.Up = x.State == established; x.Up {
+			x.Since = milliseconds(n.UpFor)
 		} else {
 			x.LastError = n.LastError
 		}
 		for _, f := range n.Families {
-			x.Received += f.Accepted
-			x.Sent += f.Sent
+			x.Received += int(f.Accepted)
+			x.Sent += int(f.Sent)
 		}
 		out = append(out, x)
 	}
@@ -142,7 +141,25 @@ func isEstablished(neighbors []byte, address string) (bool, error) {
 			return false, fmt.Errorf("read FRR's neighbour %s: %w", address, err)
 		}
 	}
-	return n.State == "Established", nil
+	return n.State == established, nil
+}
+
+const established = "Established"
+
+// sessionState translates bgpd's states: it has two more than RFC 4271, for sessions that it takes down.
+func sessionState(s string) string {
+	switch s {
+	case "Connect", "Active", "OpenSent", "OpenConfirm", established:
+		return s
+	}
+	return "Idle"
+}
+
+// longest is more than any session was up.
+const longest = 100 * 365 * 24 * time.Hour
+
+func milliseconds(n uint64) time.Duration {
+	return time.Duration(min(n, uint64(longest/time.Millisecond))) * time.Millisecond
 }
 
 // watchState translates bfdd's words.

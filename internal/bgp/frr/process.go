@@ -25,14 +25,10 @@ func daemons() []string { return []string{"zebra", "bfdd", "bgpd"} }
 
 // What a new zebra does with the routes that one before it left in the kernel (zebra(8), -K).
 const (
-	// retainRoutes, in seconds, is how long it keeps those that nobody tells it again: until bgpd, which lives, has found it, which it tries every 10 s at first and
-	// then every minute.
-	retainRoutes = 75
+	// retainRoutes, in seconds, is how long it keeps those that bgpd does not tell it again: sessions are up in 3 s, or in 20 where a neighbour has to notice first.
+	retainRoutes = 30
 	sweepRoutes  = 0
 )
-
-// path is that of a file of ours.
-func (d *Daemon) path(name string) string { return filepath.Join(d.dir, name) }
 
 // kept is the path of a file of the daemons.
 func (d *Daemon) kept(name string) string { return filepath.Join(d.dir, "run", name) }

@@ -63,17 +63,18 @@ func (r *renderer) lists() {
 // mostHops bounds the length of AS paths that policies ask for: FRR compiles a regular expression of that size.
 const mostHops = 64
 
-// path returns the list of AS paths of so many ASes.
+// path returns the list of AS paths of so many ASes. What is between two of them is written as it is, a space: FRR's "_" is an alternative with anchors in it, and
+// repeated it lets AS 650021 pass for 65002 and 1 (seen with glibc 2.36).
 func (r *renderer) path(hops int) string {
 	name := fmt.Sprintf("RW-HOPS-%d", hops)
-	r.simple("", fmt.Sprintf("bgp as-path access-list %s seq 5 permit ^[0-9]+(_[0-9]+){%d}$", name, hops-1))
+	r.simple("", fmt.Sprintf("bgp as-path access-list %s seq 5 permit ^[0-9]+( [0-9]+){%d}$", name, hops-1))
 	return name
 }
 
 // pathFrom returns the list of AS paths that begin with an AS and have so many ASes at most. Sets of ASes (RFC 9774) are none.
 func (r *renderer) pathFrom(asn uint32, most int) string {
 	name := fmt.Sprintf("RW-FROM-%d-%d", asn, most)
-	r.simple("", fmt.Sprintf("bgp as-path access-list %s seq 5 permit ^%d(_[0-9]+){0,%d}$", name, asn, most-1))
+	r.simple("", fmt.Sprintf("bgp as-path access-list %s seq 5 permit ^%d( [0-9]+){0,%d}$", name, asn, most-1))
 	return name
 }
 
@@ -308,7 +309,7 @@ func (r *renderer) neighbor(n *plan.Neighbor) {
 		r.lines[len(r.lines)-1].mark = digest(r.c.RouterID.String() + to + r.c.Passwords[n.Password])
 	}
 	if n.BFD != nil {
-		set("bfd profile", " "+r.watch(n.BFD))
+		r.add(r.router, to+" bfd profile "+r.watch(n.BFD), "no "+to+" bfd", to+" bfd") // without its profile alone it would be watched still
 	}
 }
 
@@ -339,15 +340,11 @@ func (r *renderer) families() {
 				r.simple(context, "network "+p.String())
 			}
 		}
-		spoken := false
+		r.add(context, fmt.Sprintf("maximum-paths %d", r.c.MaxPaths), "", "maximum-paths")
 		for i, n := range r.c.Neighbors {
 			if n.Address.Is6() == is6 {
 				r.session(context, n, r.in[i], r.out[i])
-				spoken = true
 			}
-		}
-		if spoken {
-			r.add(context, fmt.Sprintf("maximum-paths %d", r.c.MaxPaths), "", "maximum-paths")
 		}
 	}
 }

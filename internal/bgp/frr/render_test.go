@@ -63,6 +63,7 @@ func small() *bgp.Config {
 		Neighbors: []*plan.Neighbor{{
 			Name: "b", Device: "veth0", Address: netip.MustParseAddr("10.254.1.1"), Local: netip.MustParseAddr("10.254.1.0"), ASN: 65002, Tell: plan.TellOwn,
 			Accept: []netip.Prefix{netip.MustParsePrefix("10.0.0.0/8")}, MaxHops: 3, MaxPrefixes: 10,
+			BFD: &plan.BFD{Interval: 300, Multiplier: 3},
 		}},
 	}}
 }
@@ -71,11 +72,15 @@ func small() *bgp.Config {
 func TestHostile(t *testing.T) {
 	for _, evil := range []string{"x\nno router bgp 65001", "x\ry", "x\x00", "x y", "x\ty", "x\u202e", " ", ""} {
 		for what, spoil := range map[string]func(*plan.Neighbor, *bgp.Config){
-			"name":             func(n *plan.Neighbor, _ *bgp.Config) { n.Name = evil },
-			"address":          func(n *plan.Neighbor, _ *bgp.Config) { n.Address = netip.MustParseAddr("fe80::1").WithZone("z" + evil) },
-			"local":            func(n *plan.Neighbor, _ *bgp.Config) { n.Local = netip.MustParseAddr("fe80::1").WithZone("z" + evil) },
-			"password":         func(n *plan.Neighbor, c *bgp.Config) { n.Password, c.Passwords = "site", map[string]string{"site": evil} },
-			"password's name":  func(n *plan.Neighbor, c *bgp.Config) { n.Password, c.Passwords = "."+evil, map[string]string{"." + evil: "secret"} },
+			"name":    func(n *plan.Neighbor, _ *bgp.Config) { n.Name = evil },
+			"address": func(n *plan.Neighbor, _ *bgp.Config) { n.Address = netip.MustParseAddr("fe80::1").WithZone("z" + evil) },
+			"local":   func(n *plan.Neighbor, _ *bgp.Config) { n.Local = netip.MustParseAddr("fe80::1").WithZone("z" + evil) },
+			"password": func(n *plan.Neighbor, c *bgp.Config) {
+				n.Password, c.Passwords = "site", map[string]string{"site": evil}
+			},
+			"password's name": func(n *plan.Neighbor, c *bgp.Config) {
+				n.Password, c.Passwords = "."+evil, map[string]string{"." + evil: "secret"}
+			},
 			"missing password": func(n *plan.Neighbor, c *bgp.Config) { n.Password = "site" },
 		} {
 			c := small()
@@ -117,7 +122,7 @@ func TestDifference(t *testing.T) {
 		"no prefix":    {func(c *bgp.Config) { c.Own = nil }, "", "no network 10.1.0.0/16"},
 		"no neighbour": {func(c *bgp.Config) { c.Neighbors = nil }, "", "no neighbor 10.254.1.1\n|no route-map|no ip prefix-list"},
 		"fewer hops":   {func(c *bgp.Config) { c.Neighbors[0].MaxHops = 2 }, "as-path access-list|route-map|route-map RW-", "no route-map|no bgp as-path"},
-		"BFD":          {func(c *bgp.Config) { c.Neighbors[0].BFD = &plan.BFD{Interval: 300, Multiplier: 3} }, "profile|bfd profile", ""},
+		"BFD":          {func(c *bgp.Config) { c.Neighbors[0].BFD = &plan.BFD{Interval: 400, Multiplier: 3} }, "profile|bfd profile", ""},
 		"a limit":      {func(c *bgp.Config) { c.Neighbors[0].MaxPrefixes = 9 }, "maximum-prefix 9 restart", ""},
 	} {
 		next := small()

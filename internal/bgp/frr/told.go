@@ -4,13 +4,14 @@ import (
 	"errors"
 	"fmt"
 	"io/fs"
+	"path/filepath"
 	"strings"
 
 	"ropeway/internal/files"
 )
 
 // toldFile holds the lines that the daemons were told, and which processes they were. Passwords are not in it.
-const toldFile = "told"
+func (d *Daemon) toldFile() string { return filepath.Join(d.dir, "told") }
 
 // mostTold bounds what is read of it, in bytes: a gateway with 100,000 prefixes stays below.
 const mostTold = 64 << 20
@@ -42,7 +43,7 @@ func (t *told) router() string {
 
 // told reads what the daemons that run were told.
 func (d *Daemon) told() (*told, error) {
-	data, err := files.Read(d.path(toldFile), mostTold)
+	data, err := files.Read(d.toldFile(), mostTold)
 	if errors.Is(err, fs.ErrNotExist) {
 		return &told{}, nil
 	}
@@ -93,7 +94,7 @@ func (d *Daemon) remember(s *script, sure bool) error {
 	for _, l := range lines {
 		b.WriteString(strings.Join([]string{l.context, l.set, l.unset, l.key, l.mark}, "\t") + "\n")
 	}
-	if err := files.Hand(d.path(toldFile), []byte(b.String()), 0o600); err != nil {
+	if err := files.Hand(d.toldFile(), []byte(b.String()), 0o600); err != nil {
 		return fmt.Errorf("keep what FRR is told: %w", err)
 	}
 	return nil

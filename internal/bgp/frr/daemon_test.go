@@ -436,6 +436,26 @@ func TestOwnership(t *testing.T) {
 	}
 }
 
+// TestLogs: a log that has grown long makes room for another one, which the daemon goes on with.
+func TestLogs(t *testing.T) {
+	a, b := pair(t)
+	log := a.kept("bgpd.log")
+	if err := os.Truncate(log, mostLog); err != nil {
+		t.Fatal(err)
+	}
+	if changes := a.apply(a.want); len(changes) > 0 {
+		t.Errorf("changes %q", changes)
+	}
+	b.apply(&bgp.Config{BGP: &plan.BGP{ASN: 65002, RouterID: b.want.RouterID, MaxPaths: 1}}) // a's session is lost, and a says so
+	a.until("bgpd writes into another log", func() bool {
+		now, err := os.ReadFile(log)
+		return err == nil && len(now) < mostLog && strings.Contains(string(now), "10.254.1.1")
+	})
+	if info, err := os.Stat(log + ".old"); err != nil || info.Size() < mostLog {
+		t.Errorf("the old log: %v, %v", info, err)
+	}
+}
+
 // TestMany: what a large place originates is told in seconds, and one prefix more at once.
 func TestMany(t *testing.T) {
 	a, b := pair(t)

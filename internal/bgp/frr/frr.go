@@ -35,6 +35,9 @@ var _ bgp.Daemon = (*Daemon)(nil)
 
 // Apply implements bgp.Daemon.
 func (d *Daemon) Apply(ctx context.Context, want *bgp.Config) ([]string, error) {
+	if err := d.trim(); err != nil {
+		return nil, err
+	}
 	w, err := d.compare(ctx, want)
 	if err != nil || w.nothing() {
 		return nil, err

@@ -157,6 +157,29 @@ func (d *Daemon) launch(ctx context.Context, name string, keepRoutes int) error 
 	return nil
 }
 
+// mostLog is how long a log may grow, in bytes, before it takes the place of the one before it: a session that comes and goes writes two lines each time.
+const mostLog = 1 << 20
+
+// trim keeps logs short. A daemon opens its log anew on SIGUSR1.
+func (d *Daemon) trim() error {
+	for _, name := range daemons() {
+		log := d.kept(name + ".log")
+		info, err := os.Lstat(log)
+		if err != nil || info.Size() < mostLog {
+			continue
+		}
+		if err := os.Rename(log, log+".old"); err != nil {
+			return fmt.Errorf("keep FRR's log short: %w", err)
+		}
+		if pid := d.pid(name); pid != 0 {
+			if err := unix.Kill(pid, unix.SIGUSR1); err != nil && !errors.Is(err, unix.ESRCH) {
+				return fmt.Errorf("keep FRR's log short: %w", err)
+			}
+		}
+	}
+	return nil
+}
+
 func exists(path string) bool {
 	_, err := os.Stat(path)
 	return err == nil

@@ -31,7 +31,7 @@ lab: machine build ## bring the example fabric up on this machine, prove it, tes
 	@tools/lab $(EXAMPLE)
 
 # What sends packets or waits for the kernel goes one package after the other: two cores are few, and timing is part of the tests.
-TIMED := ^ropeway/(e2e|internal/(agent|firewall|lab|probe|route|rtnl|tune|wireguard))
+TIMED := ^ropeway/(e2e|internal/(agent|bgp|firewall|lab|probe|route|rtnl|tune|wireguard))
 
 .PHONY: test
 test: machine build ## run every test (as root: they make network namespaces)

@@ -1,12 +1,16 @@
 package main
 
 import (
+	"errors"
 	"fmt"
 	"os"
 	"path/filepath"
 
 	"github.com/spf13/cobra"
 
+	"ropeway/internal/bgp"
+	"ropeway/internal/bgp/bird"
+	"ropeway/internal/bgp/frr"
 	"ropeway/internal/console"
 	"ropeway/internal/diag"
 	"ropeway/internal/export"
@@ -18,12 +22,13 @@ import (
 func newExportCommand() *cobra.Command {
 	cmd := &cobra.Command{
 		Use:   "export",
-		Short: "Write the plans for agents, wg-quick or nft",
+		Short: "Write the plans for agents, wg-quick, nft, FRR or BIRD",
 		Long:  "Write what every gateway has to be, as files for the tool that will make it so. Nothing that is exported holds a private key.",
 		Args:  cobra.NoArgs,
 		RunE:  func(cmd *cobra.Command, _ []string) error { return cmd.Help() },
 	}
-	cmd.AddCommand(newExportPlanCommand(), newExportWGQuickCommand(), newExportNFTablesCommand())
+	cmd.AddCommand(newExportPlanCommand(), newExportWGQuickCommand(), newExportNFTablesCommand(),
+		newExportDaemonCommand("frr", "FRR", func(c *bgp.Config) (string, error) { return frr.Render(c), nil }), newExportDaemonCommand("bird", "BIRD 2", bird.Render))
 	return cmd
 }
 
@@ -137,8 +142,42 @@ The files refer to the private key and never hold it. Every public key has to be
 		if !export.SafeHome(home) {
 			return problem("RW6001", "", "--home "+diag.Quote(home)+" cannot stand in a wg-quick file", "give an absolute path of letters, digits, '.', '_' and '-'")
 		}
-		return order.run(cmd, args[0], refusePending, func(_ *plan.Fabric, g *plan.Gateway) ([]artifact, error) {
+		ready := func(p *plan.Fabric) error { return errors.Join(refuseBGP(p), refusePending(p)) }
+		return order.run(cmd, args[0], ready, func(_ *plan.Fabric, g *plan.Gateway) ([]artifact, error) {
 			return wgQuickFiles(g, home)
+		})
+	}
+	return cmd
+}
+
+// refuseBGP is for exports that carry nothing but what is in the plan: with BGP the routes are not.
+func refuseBGP(p *plan.Fabric) error {
+	if len(p.Gateways) > 0 && p.Gateways[0].BGP != nil {
+		return problem("RW6018", "fabric "+p.Name, "its gateways learn their routes by BGP, and wg-quick runs no routing daemon", "let agents run the gateways, or write routing: {mode: static}")
+	}
+	return nil
+}
+
+// newExportDaemonCommand returns the command that writes the configuration of a routing daemon.
+func newExportDaemonCommand(name, called string, render func(*bgp.Config) (string, error)) *cobra.Command {
+	cmd := &cobra.Command{
+		Use:   name + " FILE --dir D",
+		Short: "Write the configuration of " + called + " for each gateway",
+		Long: "Write D/GATEWAY/" + name + ".conf for every gateway of a fabric that speaks BGP: what the agent gives " + called + ", whichever daemon the file names.\n" +
+			"The devices have to be there. Where a password belongs stands <password:NAME>.",
+		Args: cobra.ExactArgs(1), ValidArgsFunction: oneFile,
+	}
+	order := exportFlags(cmd, true)
+	cmd.RunE = func(cmd *cobra.Command, args []string) error {
+		return order.run(cmd, args[0], nil, func(p *plan.Fabric, g *plan.Gateway) ([]artifact, error) {
+			if g.BGP == nil {
+				return nil, problem("RW6018", "fabric "+p.Name, "its routing is static, so no gateway runs "+called, "write routing: {mode: bgp}")
+			}
+			text, err := render(&bgp.Config{BGP: g.BGP})
+			if err != nil {
+				return nil, fmt.Errorf("export gateway %s for %s: %w", g.Name, called, err)
+			}
+			return []artifact{{filepath.Join(g.Name, name+".conf"), []byte(text)}}, nil
 		})
 	}
 	return cmd

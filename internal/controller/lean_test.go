@@ -19,8 +19,8 @@ import (
 )
 
 // An audience are clients of a server that cost as little as a client can, each on a TLS connection of its own. A thousand usual ones, of package
-// net/http or of gRPC, have two or three goroutines each, and share the cores of the machine with the server: to wake them takes longer than all that
-// the server does, so that it is them who are measured, and those of gRPC more than others. Agents have machines of their own.
+// net/http or of gRPC, have two or three goroutines each, and share the cores of the machine with the server: a good part of what is measured then is
+// them, and with gRPC more of it than with net/http. Agents have machines of their own.
 //
 // So one goroutine waits for all of them in one epoll(7), reads what has come for one in one system call, decrypts it, and takes it apart as far as it
 // takes to know that it is complete and what was waited for. That is the same for each side of a comparison; how the server is spoken to is a dialect.

@@ -18,7 +18,7 @@ import (
 func later(t *testing.T, port uint16) []byte {
 	t.Helper()
 	text := document(t, "gw1", port)
-	out := bytes.Replace(text, []byte(`"kind": "GatewayPlan",`), []byte(`"kind": "GatewayPlan", "format": 2,`), 1)
+	out := bytes.Replace(text, []byte(`"kind": "GatewayPlan",`), []byte(`"kind": "GatewayPlan", "format": 3,`), 1)
 	out = bytes.Replace(out, []byte(`"mtu": 1440`), []byte(`"mtu": 1440, "color": "red"`), 1)
 	if bytes.Equal(out, text) {
 		t.Fatal("nothing of it is later")

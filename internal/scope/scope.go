@@ -35,8 +35,8 @@ func Foreign(before, after *intent.Fabric, places []string) []string {
 			}
 		}
 	}
-	if before.Name != after.Name || before.Topology != after.Topology || !reflect.DeepEqual(before.Pools, after.Pools) {
-		c.note("the fabric's name, topology or addressing")
+	if before.Name != after.Name || before.Topology != after.Topology || before.Routing != after.Routing || !reflect.DeepEqual(before.Pools, after.Pools) {
+		c.note("the fabric's name, topology, routing or addressing")
 	}
 	c.comparePlaces()
 	compare(c, before.Segments, after.Segments, kind[intent.Segment]{"segment", segment, func(s intent.Segment) bool { return c.within(s.Prefixes) }})
@@ -120,13 +120,13 @@ func compare[T any](c *change, before, after []T, k kind[T]) {
 
 // What of each thing counts: everything but where it was written.
 
-// place writes what of a place is never only its own: addresses and topology.
+// place writes what of a place is never only its own: addresses, topology, and the number that others know it by.
 func place(p *intent.Place) string {
 	hubs := make([]string, 0, len(p.Hubs))
 	for _, h := range p.Hubs {
 		hubs = append(hubs, h.Name)
 	}
-	return fmt.Sprint(p.Name, p.Kind, p.Prefixes, p.Hub, hubs)
+	return fmt.Sprint(p.Name, p.Kind, p.Prefixes, p.Hub, hubs, p.ASN)
 }
 
 // inside writes the rest.
@@ -135,12 +135,15 @@ func inside(p *intent.Place) string {
 	for _, g := range p.Gateways {
 		out += fmt.Sprintf(" %s %q %s %d %t", g.Name, g.Zone, g.Endpoint, g.Port, g.NAT)
 	}
+	for _, r := range p.Routers {
+		out += fmt.Sprintf(" %s %s %d %s %s", r.Name, r.Address, r.ASN, r.Accept, r.Password)
+	}
 	return out
 }
 
 func segment(s intent.Segment) string { return fmt.Sprint(s.Name, " ", s.Prefixes) }
 
-func link(l intent.Link) string { return fmt.Sprint(l.A.Name, " ", l.B.Name, " ", l.UnderlayMTU) }
+func link(l intent.Link) string { return fmt.Sprint(l.A.Name, " ", l.B.Name, " ", l.UnderlayMTU, " ", l.Tunnels, " ", l.Path) }
 
 func access(a intent.Access) string {
 	return fmt.Sprint("from ", selector(a.From), " to ", selector(a.To), " ", a.Services)

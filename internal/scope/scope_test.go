@@ -133,12 +133,12 @@ func TestEveryFieldIsSomebodys(t *testing.T) {
 		of    any
 		known string
 	}{
-		{intent.Fabric{}, "Name Topology Pools Places Segments Links Access Tests"},
+		{intent.Fabric{}, "Name Topology Routing Pools Places Segments Links Access Tests"},
 		{intent.Pools{}, "Links4 Links6 Devices"},
-		{intent.Place{}, "Name Kind Provider UnderlayMTU Prefixes Gateways Hub Hubs Position"},
+		{intent.Place{}, "Name Kind Provider UnderlayMTU Prefixes Gateways Hub Hubs ASN Routers Position"},
 		{intent.Gateway{}, "Name Place Zone Endpoint Port NAT Position"},
 		{intent.Segment{}, "Name Prefixes Position"},
-		{intent.Link{}, "A B UnderlayMTU Position"},
+		{intent.Link{}, "A B UnderlayMTU Tunnels Path Position"},
 		{intent.Selector{}, "Text Prefixes"},
 		{intent.Access{}, "From To Services Position"},
 		{intent.Test{}, "From To Service Expect Symmetric MTU Position"},

@@ -211,15 +211,28 @@ func (g *gateway) processes() []int {
 	return pids
 }
 
-// deviceProcess returns the process of the gateway's userspace devices, or 0.
+// deviceProcess returns the process of the gateway's userspace devices, or 0. One that has lost its last device ends by itself, and is waited for: it is not
+// the one that carries anything.
 func (g *gateway) deviceProcess() int {
+	for deadline := time.Now().Add(2 * time.Second); ; time.Sleep(10 * time.Millisecond) {
+		found := g.deviceProcesses()
+		switch {
+		case len(found) == 0:
+			return 0
+		case len(found) == 1, time.Now().After(deadline):
+			return found[len(found)-1]
+		}
+	}
+}
+
+func (g *gateway) deviceProcesses() (found []int) {
 	for _, pid := range g.processes() {
 		line, _ := os.ReadFile(fmt.Sprintf("/proc/%d/cmdline", pid))
 		if args := bytes.Split(line, []byte{0}); len(args) > 1 && string(args[1]) == "devices" {
-			return pid
+			found = append(found, pid)
 		}
 	}
-	return 0
+	return found
 }
 
 // A process is an agent that runs.

@@ -3,9 +3,7 @@ package main
 import (
 	"cmp"
 	"fmt"
-	"net/netip"
 	"strconv"
-	"strings"
 	"time"
 
 	"github.com/spf13/cobra"
@@ -71,7 +69,8 @@ packets; of one prefix the best comes first.`,
 	cmd.RunE = func(cmd *cobra.Command, args []string) error {
 		of := ""
 		if len(args) > 0 {
-			if of = args[0]; !meansRoutes(of) {
+			of = args[0]
+			if _, err := bgp.Select(nil, of); err != nil || of == "" {
 				return problem("RW6001", "want a prefix such as 10.20.0.0/16, or an address", "usage: "+cmd.UseLine())
 			}
 		}
@@ -82,12 +81,6 @@ packets; of one prefix the best comes first.`,
 		return show(cmd, format, routes, func() *console.Table { return routeTable(routes) })
 	}
 	return cmd
-}
-
-func meansRoutes(text string) bool {
-	_, errAddr := netip.ParseAddr(text)
-	_, errPrefix := netip.ParsePrefix(text)
-	return errAddr == nil || errPrefix == nil
 }
 
 func routeTable(routes []bgp.Route) *console.Table {
@@ -109,17 +102,9 @@ func routeTable(routes []bgp.Route) *console.Table {
 			hop = r.NextHop.String()
 		}
 		t.Rows = append(t.Rows, []string{mark, r.Prefix.String(), cmp.Or(r.Neighbor, "(here)"), r.Device, hop, strconv.FormatUint(uint64(r.LocalPreference), 10),
-			strconv.FormatUint(uint64(r.Metric), 10), numbers(r.Path), numbers(r.Tags)})
+			strconv.FormatUint(uint64(r.Metric), 10), bgp.Numbers(r.Path), bgp.Numbers(r.Tags)})
 	}
 	return t
-}
-
-func numbers(list []uint32) string {
-	texts := make([]string, len(list))
-	for i, n := range list {
-		texts[i] = strconv.FormatUint(uint64(n), 10)
-	}
-	return strings.Join(texts, " ")
 }
 
 // routingFacts tells of the routing daemon in a status.

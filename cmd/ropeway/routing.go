@@ -146,10 +146,8 @@ preference, then the length of the AS path, then the metric. ` + routesMeans,
 // pathsIn asks every gateway of the lab for its routes.
 func pathsIn(cmd *cobra.Command, args []string) ([]pathLine, error) {
 	of := nameIn(args)
-	if _, errAddr := netip.ParseAddr(of); of != "" && errAddr != nil {
-		if _, err := netip.ParsePrefix(of); err != nil {
-			return nil, problem("RW6001", "", "want a prefix such as 10.20.0.0/16, or an address", "usage: "+cmd.UseLine())
-		}
+	if _, err := bgp.Select(nil, of); err != nil {
+		return nil, problem("RW6001", "", "want a prefix such as 10.20.0.0/16, or an address", "usage: "+cmd.UseLine())
 	}
 	l, err := theLab(cmd, strings.TrimSpace("ropeway-gateway routes "+of))
 	if err != nil {
@@ -234,11 +232,7 @@ func pathTable(lines []pathLine, why bool) *console.Table {
 		if l.NextHop.IsValid() {
 			hop = l.NextHop.String()
 		}
-		path := make([]string, len(l.Path))
-		for j, as := range l.Path {
-			path[j] = fmt.Sprint(as)
-		}
-		t.Rows = append(t.Rows, []string{l.Prefix.String(), l.Gateway, mark, cmp.Or(l.Neighbor, "(here)"), l.Device, fmt.Sprint(l.LocalPreference), strings.Join(path, " "),
+		t.Rows = append(t.Rows, []string{l.Prefix.String(), l.Gateway, mark, cmp.Or(l.Neighbor, "(here)"), l.Device, fmt.Sprint(l.LocalPreference), bgp.Numbers(l.Path),
 			fmt.Sprint(l.Metric), hop, l.Why})
 	}
 	return t

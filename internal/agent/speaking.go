@@ -80,37 +80,7 @@ func (a *Agent) Routes(ctx context.Context, of string) ([]bgp.Route, error) {
 	if err != nil || state == nil {
 		return nil, err
 	}
-	return matching(state.Routes, of)
-}
-
-// matching returns the routes that somebody means.
-func matching(routes []bgp.Route, of string) ([]bgp.Route, error) {
-	keep := func(netip.Prefix) bool { return true }
-	if of != "" {
-		if addr, err := netip.ParseAddr(of); err == nil {
-			longest := netip.Prefix{}
-			for _, r := range routes {
-				if r.Prefix.Contains(addr) && (!longest.IsValid() || r.Prefix.Bits() > longest.Bits()) {
-					longest = r.Prefix
-				}
-			}
-			keep = func(p netip.Prefix) bool { return p == longest }
-		} else {
-			within, err := netip.ParsePrefix(of)
-			if err != nil {
-				return nil, fmt.Errorf("look up routes: %w", err)
-			}
-			within = within.Masked()
-			keep = func(p netip.Prefix) bool { return p.Bits() >= within.Bits() && within.Contains(p.Addr()) }
-		}
-	}
-	out := []bgp.Route{}
-	for _, r := range routes {
-		if keep(r.Prefix) {
-			out = append(out, r)
-		}
-	}
-	return out, nil
+	return bgp.Select(state.Routes, of)
 }
 
 // bgpStatus describes the daemon of a plan; devices are those of the same status.

@@ -128,7 +128,7 @@ func TestMatching(t *testing.T) {
 		"10.2.3.4": "10.2.3.0/24", "10.2.4.4": "10.2.0.0/16 10.2.0.0/16", "10.2.255.1/16": "10.2.0.0/16 10.2.0.0/16 10.2.3.0/24", "192.0.2.1": "",
 		"::/0": "2001:db8:2::/48", "0.0.0.0/0": "10.1.0.0/16 10.2.0.0/16 10.2.0.0/16 10.2.3.0/24",
 	} {
-		routes, err := matching(state.Routes, of)
+		routes, err := bgp.Select(state.Routes, of)
 		var got []string
 		for _, r := range routes {
 			got = append(got, r.Prefix.String())
@@ -137,7 +137,7 @@ func TestMatching(t *testing.T) {
 			t.Errorf("%q: %s, %v, want %s", of, text, err, want)
 		}
 	}
-	if _, err := matching(state.Routes, "everything"); err == nil {
+	if _, err := bgp.Select(state.Routes, "everything"); err == nil {
 		t.Error("a word is no prefix")
 	}
 }

@@ -32,14 +32,11 @@ type Daemon interface {
 type Config struct {
 	*plan.BGP
 	// Drained: neighbours shall use this gateway only where there is no other. What it tells gateways has the community GRACEFUL_SHUTDOWN (RFC 8326), what it tells
-	// routers of its place has DrainMetric more.
+	// routers of its place has plan.DrainMetric more.
 	Drained bool
 	// Passwords are the TCP MD5 passwords that neighbours name. They are in no rendering that is shown.
 	Passwords map[string]string
 }
-
-// DrainMetric is more than any Preference's metric.
-const DrainMetric = 1 << 20
 
 // Timers of all sessions, in seconds (RFC 4271, section 4.2 and 10): BFD finds faults sooner, and these find them where a daemon lives and does not route.
 const (

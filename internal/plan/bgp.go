@@ -54,11 +54,17 @@ const (
 	TellLearnt Tell = "learnt" // whatever was learnt, with the metric that it has here: a router of the place chooses its gateway by it
 )
 
+// DefaultLocalPreference is that of a route that nothing prefers: BGP's usual one.
+const DefaultLocalPreference = 100
+
+// DrainMetric is what a gateway that is drained adds to the metric that it tells routers of its place: more than any Preference's.
+const DrainMetric = 1 << 20
+
 // A Preference sets what routes are worth on import.
 type Preference struct {
 	Hops            int    `json:"hops,omitempty"`            // length of the AS path; 0: any
 	Tag             uint32 `json:"tag,omitempty"`             // a tag that the route has; 0: any
-	LocalPreference uint32 `json:"localPreference,omitempty"` // the higher the better; 0: 100
+	LocalPreference uint32 `json:"localPreference,omitempty"` // the higher the better; 0: DefaultLocalPreference
 	Metric          uint32 `json:"metric,omitempty"`          // the lower the better
 }
 

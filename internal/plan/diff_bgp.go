@@ -111,5 +111,9 @@ func hops(n int) string {
 }
 
 func numbers(list []uint32) string {
-	return strings.Trim(strings.Join(strings.Fields(fmt.Sprint(slices.Sorted(slices.Values(list)))), ","), "[]")
+	var texts []string
+	for _, n := range slices.Sorted(slices.Values(list)) {
+		texts = append(texts, fmt.Sprint(n))
+	}
+	return strings.Join(texts, ",")
 }

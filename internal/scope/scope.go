@@ -143,7 +143,9 @@ func inside(p *intent.Place) string {
 
 func segment(s intent.Segment) string { return fmt.Sprint(s.Name, " ", s.Prefixes) }
 
-func link(l intent.Link) string { return fmt.Sprint(l.A.Name, " ", l.B.Name, " ", l.UnderlayMTU, " ", l.Tunnels, " ", l.Path) }
+func link(l intent.Link) string {
+	return fmt.Sprint(l.A.Name, " ", l.B.Name, " ", l.UnderlayMTU, " ", l.Tunnels, " ", l.Path)
+}
 
 func access(a intent.Access) string {
 	return fmt.Sprint("from ", selector(a.From), " to ", selector(a.To), " ", a.Services)

@@ -186,13 +186,10 @@ func (s *speaker) offer(k *kind, r *learnt, n *plan.Neighbor) (offer, bool) {
 		o.metric = r.metric
 	}
 	if s.drained {
-		o.metric += drainMetric
+		o.metric += plan.DrainMetric
 	}
 	return o, true
 }
-
-// drainMetric is what a gateway that is drained adds to the metric that it tells routers of its place: more than any other (bgp.DrainMetric).
-const drainMetric = 1 << 20
 
 // plan returns the plan with the tables in it. Its gateways have no neighbours left to learn from.
 func (t *tables) plan() *plan.Fabric {

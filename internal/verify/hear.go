@@ -11,9 +11,6 @@ import (
 // the AS path comes first everywhere, that makes no difference: who is nearest chooses once and for all, then who is next. Where an operator's word comes before
 // (LocalPreference), two outcomes may both be stable, so what the rounds came to counts only if every gateway's choice follows from choices that stand (certain).
 
-// defaultPreference is the LocalPreference of a route that nothing prefers (plan.Preference).
-const defaultPreference = 100
-
 // A learnt is a route that a gateway has: from a neighbour, from a router of its place, or its own.
 type learnt struct {
 	worth
@@ -188,10 +185,10 @@ func (r *learnt) toldTo(n *plan.Neighbor) bool {
 
 // weigh returns what a route of so many hops and with these tags is worth, of a neighbour.
 func weigh(n *plan.Neighbor, hops int, tagged func(uint32) bool) worth {
-	w := worth{localPreference: defaultPreference, hops: hops}
+	w := worth{localPreference: plan.DefaultLocalPreference, hops: hops}
 	for i := range n.Prefer {
 		if p := &n.Prefer[i]; (p.Hops == 0 || p.Hops == hops) && (p.Tag == 0 || tagged(p.Tag)) {
-			w.metric, w.localPreference = p.Metric, cmp.Or(p.LocalPreference, defaultPreference)
+			w.metric, w.localPreference = p.Metric, cmp.Or(p.LocalPreference, plan.DefaultLocalPreference)
 			break
 		}
 	}
@@ -305,7 +302,7 @@ func (a *assurance) settles(g int32) bool {
 
 // most returns what a route of so many hops or more can be worth at best.
 func (a *assurance) most(x *exchange, hops int) worth {
-	w := worth{localPreference: defaultPreference, hops: hops}
+	w := worth{localPreference: plan.DefaultLocalPreference, hops: hops}
 	for _, p := range x.Prefer {
 		if p.Hops == 0 || p.Hops >= hops {
 			w.localPreference = max(w.localPreference, p.LocalPreference)

@@ -92,7 +92,7 @@ func (c *convergence) meetAt(s *speaker, n *plan.Neighbor, said []map[ends]*plan
 		c.mismatch(g, n, fmt.Sprintf("the ends do not agree on their AS numbers: %d and %d here, %d and %d there", s.ASN, n.ASN, other.ASN, theirs.ASN))
 	case session.fault == noFault && !g.down:
 		for _, p := range n.Prefer {
-			c.opinionated = c.opinionated || p.LocalPreference != 0 && p.LocalPreference != defaultPreference
+			c.opinionated = c.opinionated || p.LocalPreference != 0 && p.LocalPreference != plan.DefaultLocalPreference
 		}
 		s.sessions = append(s.sessions, exchange{Neighbor: n, far: far, device: device, accept: c.list(n.Accept)})
 	}

@@ -13,7 +13,6 @@ import (
 	"github.com/vishvananda/netlink"
 	"github.com/vishvananda/netns"
 
-	"ropeway/internal/bgp"
 	"ropeway/internal/nstest"
 	"ropeway/internal/plan"
 )
@@ -126,7 +125,7 @@ func router(w *world) {
 	core.hears(40)
 	a.want.Drained = true
 	w.apply(a)
-	core.hears(40 + bgp.DrainMetric)
+	core.hears(40 + plan.DrainMetric)
 	a.want.Drained = false
 	w.apply(a)
 	core.hears(40)

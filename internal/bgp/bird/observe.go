@@ -49,9 +49,7 @@ func neighbors(sessions []session, watched map[netip.Addr]string) []bgp.Neighbor
 		s.BFD = watched[s.Address]
 		list = append(list, s.Neighbor)
 	}
-	slices.SortFunc(list, func(a, b bgp.Neighbor) int {
-		return cmp.Or(strings.Compare(a.Name, b.Name), a.Address.Compare(b.Address))
-	})
+	slices.SortFunc(list, bgp.ByName)
 	return list
 }
 
@@ -88,18 +86,8 @@ func routes(sessions []session, known, carried []route) []bgp.Route {
 		list = append(list, r.Route)
 	}
 	slices.SortStableFunc(list, func(a, b bgp.Route) int {
-		return cmp.Or(a.Prefix.Compare(b.Prefix), -compareBool(a.Best, b.Best), -cmp.Compare(a.LocalPreference, b.LocalPreference),
+		return cmp.Or(bgp.BestFirst(a, b), -cmp.Compare(a.LocalPreference, b.LocalPreference),
 			cmp.Compare(len(a.Path), len(b.Path)), cmp.Compare(a.Metric, b.Metric), strings.Compare(a.Neighbor, b.Neighbor), a.NextHop.Compare(b.NextHop))
 	})
 	return list
-}
-
-func compareBool(a, b bool) int {
-	switch {
-	case a == b:
-		return 0
-	case a:
-		return 1
-	}
-	return -1
 }

@@ -1,6 +1,7 @@
 package bird
 
 import (
+	"cmp"
 	"fmt"
 	"net/netip"
 	"slices"
@@ -34,14 +35,11 @@ func (t *text) imports(n *plan.Neighbor) {
 		t.line("bgp_path.delete(%d);", n.ASN) // what a router of the place announces is the place's
 		t.line("bgp_large_community.delete([ (%d, *, *) ]);", plan.TagASN)
 	}
-	t.line("bgp_local_pref = %d; bgp_med = 0;", defaultPreference)
+	t.line("bgp_local_pref = %d; bgp_med = 0;", plan.DefaultLocalPreference)
 	t.prefer(n.Prefer)
 	t.line("if %s ~ bgp_community then bgp_local_pref = 0;", gracefulShutdown) // whatever is preferred
 	t.line("accept;")
 }
-
-// defaultPreference is the LocalPreference of a route that nothing prefers.
-const defaultPreference = 100
 
 // prefer writes a chain of which the first link that fits decides.
 func (t *text) prefer(list []plan.Preference) {
@@ -56,10 +54,7 @@ func (t *text) prefer(list []plan.Preference) {
 		if len(fits) == 0 {
 			fits = []string{"true"}
 		}
-		worth := p.LocalPreference
-		if worth == 0 {
-			worth = defaultPreference
-		}
+		worth := cmp.Or(p.LocalPreference, plan.DefaultLocalPreference)
 		otherwise := ""
 		if i > 0 {
 			otherwise = "else "
@@ -88,7 +83,7 @@ func (t *text) exports(c *bgp.Config, n *plan.Neighbor) {
 	}
 	switch {
 	case n.External() && c.Drained:
-		t.line("bgp_med = bgp_med + %d;", bgp.DrainMetric)
+		t.line("bgp_med = bgp_med + %d;", plan.DrainMetric)
 	case n.External() || n.Tell == plan.TellLearnt:
 		t.line("bgp_med = bgp_med;") // a metric that no export filter sets does not leave the AS
 	}

@@ -15,6 +15,7 @@ import (
 	"syscall"
 	"time"
 
+	"ropeway/internal/bgp"
 	"ropeway/internal/diag"
 	"ropeway/internal/files"
 )
@@ -61,16 +62,6 @@ func (d *Daemon) pid() (pid int, left bool, err error) {
 func (d *Daemon) ours(pid int) bool {
 	line, err := os.ReadFile(fmt.Sprintf("/proc/%d/cmdline", pid))
 	return err == nil && slices.ContainsFunc(bytes.Split(line, []byte{0}), func(arg []byte) bool { return string(arg) == d.path(socketName) })
-}
-
-// ended reports whether a process is gone, sockets and all, or waits for nothing but its parent. It loses its command line some time before.
-func ended(pid int) bool {
-	stat, err := os.ReadFile(fmt.Sprintf("/proc/%d/stat", pid))
-	if err != nil {
-		return true
-	}
-	state := bytes.TrimSpace(stat[bytes.LastIndexByte(stat, ')')+1:]) // proc(5): the name before it may have parentheses
-	return len(state) == 0 || state[0] == 'Z' || state[0] == 'X'
 }
 
 // start runs the daemon with the configuration that is in place. It leaves this process for a session of its own, and holds nothing of ours open. After a crash it
@@ -122,7 +113,7 @@ func (d *Daemon) end(ctx context.Context, pid int) error {
 		}
 	}
 	for deadline := time.Now().Add(stopTimeout); time.Now().Before(deadline) && ctx.Err() == nil; time.Sleep(pollEvery) {
-		if ended(pid) {
+		if bgp.Ended(pid) {
 			return nil
 		}
 	}

@@ -191,9 +191,6 @@ func (t *text) ends(c *bgp.Config, n *plan.Neighbor, r reach) {
 // deviceName is what an interface of ours can be called.
 var deviceName = regexp.MustCompile(`^[A-Za-z0-9][A-Za-z0-9_-]{0,14}$`)
 
-// maxPassword is the longest that the kernel takes (TCP_MD5SIG_MAXKEYLEN), in bytes.
-const maxPassword = 80
-
 // check refuses what would be another configuration than was meant. plan.Gateway.Validate refuses it, too; passwords alone come from elsewhere.
 func check(c *bgp.Config) error {
 	if c.BGP == nil || !c.RouterID.Is4() || c.ASN == 0 || c.MaxPaths < 1 {
@@ -213,8 +210,8 @@ func check(c *bgp.Config) error {
 		if password == "" {
 			return fmt.Errorf("neighbor %s: there is no password %q", n.Name, n.Password)
 		}
-		if len(password) > maxPassword || strings.ContainsFunc(password, func(r rune) bool { return r < ' ' || r == '"' || r > '~' }) {
-			return fmt.Errorf("neighbor %s: BIRD cannot have the password %q: want at most %d printable ASCII characters, and no quotation mark", n.Name, n.Password, maxPassword)
+		if len(password) > bgp.MaxPassword || strings.ContainsFunc(password, func(r rune) bool { return r < ' ' || r == '"' || r > '~' }) {
+			return fmt.Errorf("neighbor %s: BIRD cannot have the password %q: want at most %d printable ASCII characters, and no quotation mark", n.Name, n.Password, bgp.MaxPassword)
 		}
 	}
 	return nil

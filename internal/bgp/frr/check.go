@@ -8,9 +8,6 @@ import (
 	"ropeway/internal/fabric"
 )
 
-// longestPassword is the kernel's bound, in bytes (TCP_MD5SIG_MAXKEYLEN).
-const longestPassword = 80
-
 // check refuses what would be another configuration than was meant. plan.Gateway.Validate refuses it, too; passwords alone come from elsewhere.
 func check(c *bgp.Config) error {
 	if c.BGP == nil || c.ASN == 0 || !c.RouterID.Is4() || c.MaxPaths < 1 {
@@ -30,8 +27,8 @@ func check(c *bgp.Config) error {
 		switch {
 		case !fabric.ValidName(n.Password) || !given:
 			return fmt.Errorf("neighbor %s: its password %q is not there", n.Name, n.Password)
-		case p == "" || len(p) > longestPassword || strings.ContainsFunc(p, func(r rune) bool { return r <= ' ' || r > '~' }):
-			return fmt.Errorf("neighbor %s: FRR takes passwords of 1 to %d visible characters of ASCII without spaces, and %s is another", n.Name, longestPassword, n.Password)
+		case p == "" || len(p) > bgp.MaxPassword || strings.ContainsFunc(p, func(r rune) bool { return r <= ' ' || r > '~' }):
+			return fmt.Errorf("neighbor %s: FRR takes passwords of 1 to %d visible characters of ASCII without spaces, and %s is another", n.Name, bgp.MaxPassword, n.Password)
 		}
 	}
 	return nil

@@ -76,7 +76,7 @@ func (s *speaker) kill(names ...string) {
 		if pid == 0 || syscall.Kill(pid, syscall.SIGKILL) != nil {
 			s.t.Fatalf("kill %s, process %d", name, pid)
 		}
-		s.until("it dies", func() bool { return !runs(pid) })
+		s.until("it dies", func() bool { return bgp.Ended(pid) })
 	}
 }
 
@@ -312,7 +312,7 @@ func TestMends(t *testing.T) {
 			if again := a.pid(name) != was[name]; again != slices.Contains(c.again, name) {
 				t.Errorf("%s: %s was started again: %v", c.what, name, again)
 			}
-			if runs(was[name]) && a.pid(name) != was[name] {
+			if !bgp.Ended(was[name]) && a.pid(name) != was[name] {
 				t.Errorf("%s: the old %s runs still", c.what, name)
 			}
 		}

@@ -14,6 +14,7 @@ import (
 	"time"
 
 	"ropeway/internal/bgp"
+	"ropeway/internal/plan"
 )
 
 // Observe implements bgp.Daemon.
@@ -123,9 +124,7 @@ func parseNeighbors(neighbors, watched []byte) ([]bgp.Neighbor, error) {
 		}
 		out = append(out, x)
 	}
-	slices.SortFunc(out, func(a, b bgp.Neighbor) int {
-		return cmp.Or(strings.Compare(a.Name, b.Name), a.Address.Compare(b.Address))
-	})
+	slices.SortFunc(out, bgp.ByName)
 	return out, nil
 }
 
@@ -272,7 +271,7 @@ func parseRoutes(text []byte, from map[netip.Addr]session) ([]bgp.Route, error) 
 		}
 	}
 	slices.SortStableFunc(out, func(a, b bgp.Route) int {
-		return cmp.Or(a.Prefix.Compare(b.Prefix), compareBool(b.Best, a.Best), strings.Compare(a.Neighbor, b.Neighbor), a.NextHop.Compare(b.NextHop))
+		return cmp.Or(bgp.BestFirst(a, b), strings.Compare(a.Neighbor, b.Neighbor), a.NextHop.Compare(b.NextHop))
 	})
 	return out, nil
 }
@@ -291,7 +290,7 @@ func pathsOf(raw json.RawMessage) ([]routeJSON, error) {
 }
 
 func (r *routeJSON) route(prefix netip.Prefix, from map[netip.Addr]session) bgp.Route {
-	out := bgp.Route{Prefix: prefix, LocalPreference: 100, Metric: r.Metric, Best: r.Best.Overall || r.Multipath}
+	out := bgp.Route{Prefix: prefix, LocalPreference: plan.DefaultLocalPreference, Metric: r.Metric, Best: r.Best.Overall || r.Multipath}
 	if r.LocPrf != nil {
 		out.LocalPreference = *r.LocPrf
 	}
@@ -316,14 +315,4 @@ func (r *routeJSON) route(prefix netip.Prefix, from map[netip.Addr]session) bgp.
 		}
 	}
 	return out
-}
-
-func compareBool(a, b bool) int {
-	switch {
-	case a == b:
-		return 0
-	case a:
-		return 1
-	}
-	return -1
 }

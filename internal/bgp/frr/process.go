@@ -15,6 +15,8 @@ import (
 	"time"
 
 	"golang.org/x/sys/unix"
+
+	"ropeway/internal/bgp"
 )
 
 // Where Debian and FRR's own packages put the daemons.
@@ -97,27 +99,12 @@ func arguments(pid int) []string {
 	return strings.Split(string(args), "\x00")
 }
 
-// runs reports whether a process is there still: one that ends holds what it held until it is gone.
-func runs(pid int) bool {
-	fields := stat(pid)
-	return len(fields) > 0 && fields[0] != "Z" && fields[0] != "X"
-}
-
 // born returns when a process began, in ticks since the machine did (proc(5), field 22 of stat).
 func born(pid int) string {
-	if fields := stat(pid); len(fields) >= 20 {
+	if fields := bgp.Stat(pid); len(fields) >= 20 {
 		return fields[19]
 	}
 	return "-"
-}
-
-// stat returns what the kernel tells of a process after its name: its state first.
-func stat(pid int) []string {
-	data, err := os.ReadFile(fmt.Sprintf("/proc/%d/stat", pid))
-	if err != nil {
-		return nil
-	}
-	return strings.Fields(string(data[strings.LastIndex(string(data), ")")+1:]))
 }
 
 // startTimeout is how long a daemon may take until it answers: 0.4 s on an idle machine.
@@ -208,7 +195,7 @@ func (d *Daemon) end(ctx context.Context, name string) error {
 	if err := unix.Kill(pid, unix.SIGTERM); err != nil && !errors.Is(err, unix.ESRCH) {
 		return fmt.Errorf("stop %s: %w", name, err)
 	}
-	for deadline := time.Now().Add(stopTimeout); runs(pid); { // its file goes before it does
+	for deadline := time.Now().Add(stopTimeout); !bgp.Ended(pid); { // its file goes before it does
 		if time.Now().After(deadline) {
 			if err := unix.Kill(pid, unix.SIGKILL); err != nil && !errors.Is(err, unix.ESRCH) {
 				return fmt.Errorf("stop %s: %w", name, err)

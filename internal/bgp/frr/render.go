@@ -1,6 +1,7 @@
 package frr
 
 import (
+	"cmp"
 	"crypto/sha256"
 	"encoding/hex"
 	"fmt"
@@ -213,11 +214,7 @@ func (r *renderer) believe(n *plan.Neighbor) string {
 }
 
 func worth(p plan.Preference) []string {
-	preference := p.LocalPreference
-	if preference == 0 {
-		preference = 100
-	}
-	return []string{fmt.Sprintf("set local-preference %d", preference), fmt.Sprintf("set metric %d", p.Metric)}
+	return []string{fmt.Sprintf("set local-preference %d", cmp.Or(p.LocalPreference, plan.DefaultLocalPreference)), fmt.Sprintf("set metric %d", p.Metric)}
 }
 
 // tellTo writes what a neighbour is told. What a router of the place announced counts as the place's own.
@@ -253,7 +250,7 @@ func (r *renderer) parting(n *plan.Neighbor) []entry {
 	switch {
 	case !r.c.Drained:
 	case n.External():
-		e.do = append(e.do, fmt.Sprintf("set metric +%d", bgp.DrainMetric))
+		e.do = append(e.do, fmt.Sprintf("set metric +%d", plan.DrainMetric))
 	default:
 		e.next = -1
 		return []entry{e, {permit: true, do: []string{"set community graceful-shutdown additive"}}}

@@ -83,11 +83,20 @@ func (p *place) home(remote *place) *gateway {
 func (p *place) facing(h *gateway) *gateway {
 	turn := h.position
 	if !p.Hub {
-		for _, hub := range p.hubs[:slices.Index(p.hubs, h.place)] {
-			turn += len(hub.gateways)
-		}
+		turn, _ = seat(p.hubs, h)
 	}
 	return p.gateways[turn%len(p.gateways)]
+}
+
+// seat returns the place of a gateway among all those of some places, one place after the other, and how many there are.
+func seat(places []*place, gw *gateway) (at, of int) {
+	for _, p := range places {
+		if gw != nil && p == gw.place {
+			at = of + gw.position
+		}
+		of += len(p.gateways)
+	}
+	return at, of
 }
 
 // exit returns the hub's gateway through which a spoke talks to whatever shares no hub with it; nil for a hub.

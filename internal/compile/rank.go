@@ -96,26 +96,14 @@ func (s *strand) face() int {
 
 // exit ranks a hub's gateway among all that a spoke has, for what it shares no hub with.
 func (g *graph) exit(spoke *place, hub *gateway) int {
-	n, at := 0, 0
-	for _, h := range spoke.hubs {
-		if h == hub.place {
-			at = n + hub.position
-		}
-		n += len(h.gateways)
-	}
+	at, n := seat(spoke.hubs, hub)
 	return min(modulo(at-spoke.ordinal, n), mostExits-1)
 }
 
 // commonRank ranks a hub's gateway for the traffic between two spokes of these classes: by its place among all of the fabric's hubs, going round from where the sum of the
 // classes says. Of any that both have, both find the same one best.
 func (g *graph) commonRank(hub *gateway, a, b uint32) int {
-	n, at := 0, 0
-	for _, h := range g.hubsInOrder() {
-		if h == hub.place {
-			at = n + hub.position
-		}
-		n += len(h.gateways)
-	}
+	at, n := seat(g.hubsInOrder(), hub)
 	return modulo(at-int((a+b)%classes), n)
 }
 
@@ -157,14 +145,10 @@ func (g *graph) prefer(s *strand) []plan.Preference {
 func (g *graph) exitsOf(hub *place) int {
 	most := 0
 	for _, p := range g.places {
-		if !slices.Contains(p.hubs, hub) {
-			continue
+		if slices.Contains(p.hubs, hub) {
+			_, n := seat(p.hubs, nil)
+			most = max(most, min(n, mostExits))
 		}
-		n := 0
-		for _, h := range p.hubs {
-			n += len(h.gateways)
-		}
-		most = max(most, min(n, mostExits))
 	}
 	return most
 }

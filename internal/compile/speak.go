@@ -125,7 +125,7 @@ func (e *speakers) neighbors(s *strand) (out []*plan.Neighbor) {
 	for i := range s.local {
 		n := &plan.Neighbor{
 			Name: s.peer.Name, Device: s.device(), Address: s.remote[i], Local: s.local[i], ASN: far.asn(), Tell: plan.TellOwn, MaxHops: 1,
-			Accept: ofFamily(behind.accept, s.remote[i]), MaxPrefixes: mostPrefixes(behind.routes), Prefer: e.graph.prefer(s), BFD: e.bfd(),
+			Accept: familyOf(s.prefixes[i]).of(behind.accept), MaxPrefixes: mostPrefixes(behind.routes), Prefer: e.graph.prefer(s), BFD: e.bfd(),
 		}
 		switch {
 		case mine.Hub && far.Hub:
@@ -190,7 +190,7 @@ func (e *speakers) passage(from, to *place) *passage {
 	p := &passage{allowed: prefixes.Union(allowed...)}
 	accept := prefixes.Union(whole...)
 	p.routes = len(accept)
-	p.accept = cover(accept, e.owned)
+	p.accept = append([]netip.Prefix{}, cover(accept, e.owned)...) // an empty list where nothing is: never none
 	e.passes[[2]*place{from, to}] = p
 	return p
 }
@@ -228,16 +228,6 @@ func touched(list, of []netip.Prefix) (out []netip.Prefix) {
 func meets(list []netip.Prefix, p netip.Prefix) bool {
 	at, _ := slices.BinarySearchFunc(list, p, netip.Prefix.Compare)
 	return at < len(list) && list[at].Overlaps(p) || at > 0 && list[at-1].Overlaps(p)
-}
-
-func ofFamily(list []netip.Prefix, like netip.Addr) []netip.Prefix {
-	out := []netip.Prefix{}
-	for _, p := range list {
-		if p.Addr().Is4() == like.Is4() {
-			out = append(out, p)
-		}
-	}
-	return out
 }
 
 func sorted(list []netip.Prefix) []netip.Prefix {

@@ -3,6 +3,7 @@ package lab
 import (
 	"context"
 	"fmt"
+	"maps"
 	"net/netip"
 	"slices"
 	"time"
@@ -22,15 +23,9 @@ const convergePatience = 20 * time.Second
 // awaitConvergence waits until the kernels of gateways, and of routers that learn of them, have the routes that BGP leads to under the faults. It gives up after a while
 // without an error: what is not so then is for packets to show.
 func (l *Lab) awaitConvergence(ctx context.Context, st *site, p *plan.Fabric, facts verify.Facts, patience time.Duration) error {
-	speaks := func(g *plan.Gateway) bool { return g.BGP != nil }
-	shares := func(g *plan.Gateway) bool { return g.BGP != nil && g.BGP.MaxPaths > 1 } // what of several devices a look-up finds says nothing of the others
-	if !slices.ContainsFunc(p.Gateways, speaks) || slices.ContainsFunc(p.Gateways, shares) {
-		return nil
-	}
-	promised, _ := verify.WithRoutes(p, facts, nil)
+	promised := l.promised(p, facts)
 	for deadline := time.Now().Add(patience); time.Now().Before(deadline); {
-		ok, err := l.converged(st, p, promised, facts)
-		if err != nil || ok {
+		if ok, err := l.converged(st, p, promised); err != nil || ok {
 			return err
 		}
 		if err := sleep(ctx, pollInterval); err != nil {
@@ -41,80 +36,60 @@ func (l *Lab) awaitConvergence(ctx context.Context, st *site, p *plan.Fabric, fa
 }
 
 // converged reports whether all have the routes that are promised.
-func (l *Lab) converged(st *site, p, promised *plan.Fabric, facts verify.Facts) (bool, error) {
-	seen := map[string][]verify.Learnt{}
-	for _, g := range p.Gateways {
-		if g.BGP == nil || slices.Contains(facts.Down, g.Name) {
-			continue
-		}
-		routes, err := st.spaces[g.Name].learnt()
-		if err != nil {
-			return false, err
-		}
-		seen[g.Name] = []verify.Learnt{}
-		for prefix, devices := range routes {
-			for _, d := range devices {
-				if g.Device(d) != nil { // not what a router of the place told
-					seen[g.Name] = append(seen[g.Name], verify.Learnt{Prefix: prefix, Device: d})
-				}
-			}
-		}
-	}
-	if len(verify.Differences(p, facts, seen)) > 0 {
-		return false, nil
-	}
-	for _, place := range promised.Places {
-		if ok, err := l.routerConverged(st, place); err != nil || !ok {
+func (l *Lab) converged(st *site, p *plan.Fabric, promised map[string]map[netip.Prefix]string) (bool, error) {
+	for name, routes := range promised {
+		if have, err := l.learnt(st, p, name); err != nil || !maps.Equal(have, routes) {
 			return false, err
 		}
 	}
 	return true, nil
 }
 
-// routerConverged reports whether the router of a place, where it learns its routes, sends packets to the gateways that the prover says.
-func (l *Lab) routerConverged(st *site, place *plan.Place) (bool, error) {
-	name := place.Name + "/router"
-	if !slices.ContainsFunc(l.record.World.Speakers, func(s world.Speaker) bool { return s.Space == name }) {
-		return true, nil
-	}
-	routes, err := st.spaces[name].learnt()
-	if err != nil {
-		return false, err
-	}
-	want := 0
-	for _, r := range place.Routes {
-		for _, prefix := range r.Prefixes {
-			want++
-			towards := func(iface string) bool {
-				_, far := l.record.World.End(name, iface)
-				return far != nil && far.Space == r.Gateway
-			}
-			if list := routes[prefix]; len(list) != 1 || !towards(list[0]) {
-				return false, nil
+// promised returns, by machine, the gateway to which BGP leads the packets for each prefix: of gateways that speak it and are there, and of routers that learn of them.
+func (l *Lab) promised(p *plan.Fabric, facts verify.Facts) map[string]map[netip.Prefix]string {
+	derived, _ := verify.WithRoutes(p, facts, nil)
+	out := map[string]map[netip.Prefix]string{}
+	for i, g := range p.Gateways {
+		if g.BGP == nil || slices.Contains(facts.Down, g.Name) {
+			continue
+		}
+		out[g.Name] = map[netip.Prefix]string{}
+		for _, r := range derived.Gateways[i].Routes[len(g.Routes):] { // those of the plan come first
+			for _, prefix := range r.Prefixes {
+				out[g.Name][prefix] = r.Peer
 			}
 		}
 	}
-	return len(routes) == want, nil
+	for _, s := range l.record.World.Speakers {
+		place := l.record.World.Space(s.Space).Place
+		out[s.Space] = map[netip.Prefix]string{}
+		for _, d := range derived.Places {
+			if d.Name != place {
+				continue
+			}
+			for _, r := range d.Routes {
+				for _, prefix := range r.Prefixes {
+					out[s.Space][prefix] = r.Gateway
+				}
+			}
+		}
+	}
+	return out
 }
 
-// Protocols of routes that routing daemons learnt (linux/rtnetlink.h): zebra's mark of BGP, and BIRD's own.
-const (
-	protocolBGP  = 186
-	protocolBIRD = 12
-)
-
-// learnt returns the routes in a space that a routing daemon made, and the interface that each leaves by.
-func (s *space) learnt() (map[netip.Prefix][]string, error) {
+// learnt returns the gateway to which a machine sends packets for each prefix that its routing daemon learnt of gateways.
+func (l *Lab) learnt(st *site, p *plan.Fabric, name string) (map[netip.Prefix]string, error) {
+	s := st.spaces[name]
 	names, err := s.interfaceNames()
 	if err != nil {
 		return nil, err
 	}
-	out := map[netip.Prefix][]string{}
-	for _, protocol := range []int{protocolBGP, protocolBIRD} {
+	out := map[netip.Prefix]string{}
+	for _, protocol := range []netlink.RouteProtocol{unix.RTPROT_BGP, unix.RTPROT_BIRD} {
 		for _, family := range []int{unix.AF_INET, unix.AF_INET6} {
-			routes, err := s.link.RouteListFiltered(family, &netlink.Route{Protocol: netlink.RouteProtocol(protocol)}, netlink.RT_FILTER_PROTOCOL)
+			routes, err := s.link.RouteListFiltered(family, &netlink.Route{Protocol: protocol}, netlink.RT_FILTER_PROTOCOL)
 			if err != nil {
-				return nil, fmt.Errorf("list learnt routes: %w", err)
+				return nil, fmt.Errorf("list the routes that %s learnt: %w", name, err)
 			}
 			for _, r := range routes {
 				if r.Dst == nil {
@@ -122,19 +97,33 @@ func (s *space) learnt() (map[netip.Prefix][]string, error) {
 				}
 				prefix, err := netip.ParsePrefix(r.Dst.String())
 				if err != nil {
-					return nil, fmt.Errorf("read a learnt route: %w", err)
+					return nil, fmt.Errorf("read a route that %s learnt: %w", name, err)
 				}
 				hops, err := s.link.RouteGet(r.Dst.IP) // a route that names a nexthop object does not say where that leads
-				if err != nil {
-					return nil, fmt.Errorf("look up the route to %s: %w", prefix, err)
+				if err != nil || len(hops) == 0 {
+					continue // it has gone meanwhile
 				}
-				for _, hop := range hops {
-					out[prefix] = append(out[prefix], names[hop.LinkIndex])
+				if to := l.behind(p, name, names[hops[0].LinkIndex]); to != "" {
+					out[prefix] = to
 				}
 			}
 		}
 	}
 	return out, nil
+}
+
+// behind returns the gateway at the other end of an interface: of a tunnel, or of a wire of a router. "" where there is none: to a gateway a router of its place.
+func (l *Lab) behind(p *plan.Fabric, machine, iface string) string {
+	if g := p.Gateway(machine); g != nil {
+		if d := g.Device(iface); d != nil && len(d.Peers) > 0 {
+			return d.Peers[0].Gateway
+		}
+		return ""
+	}
+	if _, far := l.record.World.End(machine, iface); far != nil && l.record.World.Space(far.Space).Kind == world.Gateway {
+		return far.Space
+	}
+	return ""
 }
 
 func (s *space) interfaceNames() (map[int]string, error) {

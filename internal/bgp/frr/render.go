@@ -33,6 +33,9 @@ const routerWord = "router bgp "
 func render(c *bgp.Config) *script {
 	r := &renderer{script: &script{router: fmt.Sprint(routerWord, c.ASN), known: map[string]bool{}}, c: c}
 	r.simple("", "bgp route-map delay-timer 1")
+	// Another zebra in this namespace takes every nexthop object of zebra's protocol for its own and deletes it as it starts; the kernel then drops the routes that name it,
+	// and does not say so to the zebra that made them.
+	r.add("", "no zebra nexthop kernel enable", "zebra nexthop kernel enable", "zebra nexthop kernel enable")
 	r.lists()
 	r.sources()
 	r.policies()

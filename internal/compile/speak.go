@@ -84,8 +84,7 @@ func (e *speakers) allowed(s *strand) []netip.Prefix {
 
 // bgp writes what the routing daemon of a gateway has to be.
 func (e *speakers) bgp(g *gateway) *plan.BGP {
-	own, _ := e.announced(g.place)
-	out := &plan.BGP{Daemon: e.in.Routing.Daemon, ASN: g.place.asn(), RouterID: g.tunnel[0].Addr(), Own: own, MaxPaths: 1}
+	out := &plan.BGP{Daemon: e.in.Routing.Daemon, ASN: g.place.asn(), RouterID: g.tunnel[0].Addr(), Own: originated(g.place), MaxPaths: 1}
 	if c := g.place.class(); c != 0 {
 		out.Tags = []uint32{c}
 	}
@@ -105,17 +104,13 @@ func (e *speakers) bgp(g *gateway) *plan.BGP {
 	return out
 }
 
-// announced returns what gateways of a place originate, and what they pass on while a router of the place announces it.
-func (e *speakers) announced(p *place) (own, learnt []netip.Prefix) {
+// originated returns what gateways of a place announce by themselves: what no router of the place may announce.
+func originated(p *place) []netip.Prefix {
+	own := prefixes.Normal(p.Prefixes)
 	for i := range p.Routers {
-		learnt = append(learnt, p.Routers[i].Accept...)
+		own = prefixes.Subtract(own, p.Routers[i].Accept)
 	}
-	learnt = prefixes.Normal(learnt)
-	own = prefixes.Normal(p.Prefixes)
-	if len(learnt) > 0 {
-		own = prefixes.Subtract(own, learnt)
-	}
-	return own, learnt
+	return own
 }
 
 // neighbors writes the sessions over a strand: one for each family.

@@ -3,8 +3,11 @@ package wireguard
 import (
 	"context"
 	"errors"
+	"fmt"
 	"math/rand/v2"
 	"net/netip"
+	"os"
+	"path/filepath"
 	"slices"
 	"strings"
 	"sync/atomic"
@@ -249,10 +252,7 @@ func TestProcessThatHangs(t *testing.T) {
 	a, _ := pair(t)
 	a.apply()
 	pid := a.pid()
-	if err := unix.Kill(pid, syscall.SIGSTOP); err != nil {
-		t.Fatal(err)
-	}
-	defer func() { _ = unix.Kill(pid, syscall.SIGCONT) }()
+	halt(t, pid)
 	ctx, cancel := context.WithTimeout(context.Background(), 300*time.Millisecond)
 	defer cancel()
 	nstest.In(t, a.ns, func() {
@@ -272,10 +272,7 @@ func TestRemoveOfAProcessThatHangs(t *testing.T) {
 	a, _ := pair(t)
 	a.apply()
 	pid := a.pid()
-	if err := unix.Kill(pid, syscall.SIGSTOP); err != nil {
-		t.Fatal(err)
-	}
-	defer func() { _ = unix.Kill(pid, syscall.SIGCONT) }()
+	halt(t, pid)
 	nstest.In(t, a.ns, func() {
 		if _, err := a.client.Remove(context.Background()); err != nil {
 			t.Errorf("Remove: %v", err)
@@ -284,4 +281,40 @@ func TestRemoveOfAProcessThatHangs(t *testing.T) {
 			t.Error("the interface is still there")
 		}
 	})
+}
+
+// halt stops a process with SIGSTOP and waits until all its threads stand still: the signal is sent to one, and those that run on another CPU go on for
+// a moment. It goes on when the test ends, or earlier with SIGCONT.
+func halt(t *testing.T, pid int) {
+	t.Helper()
+	if err := unix.Kill(pid, syscall.SIGSTOP); err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { _ = unix.Kill(pid, syscall.SIGCONT) })
+	for range 500 {
+		if stopped(t, pid) {
+			return
+		}
+		time.Sleep(10 * time.Millisecond)
+	}
+	t.Fatal("the process does not stop")
+}
+
+// stopped tells whether every thread of the process is in state T (proc(5), /proc/pid/stat: the field after the name in parentheses).
+func stopped(t *testing.T, pid int) bool {
+	t.Helper()
+	threads, err := filepath.Glob(fmt.Sprintf("/proc/%d/task/*/stat", pid))
+	if err != nil || len(threads) == 0 {
+		t.Fatalf("threads of the process %d: %v, %v", pid, threads, err)
+	}
+	for _, path := range threads {
+		stat, err := os.ReadFile(path)
+		if err != nil {
+			continue // it has ended
+		}
+		if _, state, _ := strings.Cut(string(stat), ") "); !strings.HasPrefix(state, "T") {
+			return false
+		}
+	}
+	return true
 }

@@ -48,6 +48,8 @@ func pick[T any](r *rand.Rand, list []T) (out T, ok bool) {
 
 func gateway(r *rand.Rand, p *plan.Fabric) *plan.Gateway { return p.Gateways[r.IntN(len(p.Gateways))] }
 
+func device(r *rand.Rand, g *plan.Gateway) *plan.Device { return &g.Devices[r.IntN(len(g.Devices))] }
+
 func loseRoute(r *rand.Rand, p *plan.Fabric) string {
 	g := gateway(r, p)
 	route, ok := pick(r, g.Routes)
@@ -65,7 +67,7 @@ func loseRoute(r *rand.Rand, p *plan.Fabric) string {
 
 func losePeer(r *rand.Rand, p *plan.Fabric) string {
 	g := gateway(r, p)
-	d := &g.Devices[0]
+	d := device(r, g)
 	peer, ok := pick(r, d.Peers)
 	if !ok {
 		return ""
@@ -76,7 +78,7 @@ func losePeer(r *rand.Rand, p *plan.Fabric) string {
 
 func loseAllowed(r *rand.Rand, p *plan.Fabric) string {
 	g := gateway(r, p)
-	peer, ok := pick(r, g.Devices[0].Peers)
+	peer, ok := pick(r, device(r, g).Peers)
 	if !ok || len(peer.AllowedIPs) == 0 {
 		return ""
 	}
@@ -89,8 +91,9 @@ func loseAllowed(r *rand.Rand, p *plan.Fabric) string {
 // moveAllowed gives a prefix to another peer.
 func moveAllowed(r *rand.Rand, p *plan.Fabric) string {
 	g := gateway(r, p)
-	from, ok := pick(r, g.Devices[0].Peers)
-	to, _ := pick(r, g.Devices[0].Peers)
+	d := device(r, g)
+	from, ok := pick(r, d.Peers)
+	to, _ := pick(r, d.Peers)
 	if !ok || from == to || len(from.AllowedIPs) == 0 {
 		return ""
 	}
@@ -161,7 +164,7 @@ func wideRoute(r *rand.Rand, p *plan.Fabric) string {
 	if !ok {
 		return ""
 	}
-	route.MTU = min(route.MTU+40, g.Devices[0].MTU)
+	route.MTU = min(route.MTU+40, g.Device(route.Device).MTU)
 	return fmt.Sprintf("%s routes to %s with MTU %d", g.Name, route.Peer, route.MTU)
 }
 

@@ -3,8 +3,10 @@ package e2e
 import (
 	"fmt"
 	"math/rand/v2"
+	"net/netip"
 	"strings"
 
+	"ropeway/internal/fabric"
 	"ropeway/internal/intent"
 )
 
@@ -14,12 +16,13 @@ type maker struct {
 	prefixes []string // of all places
 	places   []string // "region/p1"
 	dual     bool
+	speaks   bool // BGP
 }
 
-// randomFabric returns a fabric file that the reader accepts. Most drafts are; the others say nothing of kernels.
-func randomFabric(seed uint64) (text string, in *intent.Fabric) {
+// randomFabric returns a fabric file that the reader accepts, of static routing or of BGP. Most drafts are; the others say nothing of kernels.
+func randomFabric(seed uint64, mode fabric.RoutingMode) (text string, in *intent.Fabric) {
 	for draft := uint64(0); ; draft++ {
-		m := &maker{Rand: rand.New(rand.NewPCG(seed, draft))}
+		m := &maker{Rand: rand.New(rand.NewPCG(seed, draft)), speaks: mode == fabric.BGP}
 		text = m.fabric(fmt.Sprintf("seed-%d", seed))
 		if in, list := intent.Read("fabric.yaml", []byte(text)); in != nil {
 			return text, in
@@ -60,6 +63,7 @@ func (m *maker) fabric(name string) string {
 	} else {
 		fmt.Fprintf(&b, "  topology: {mode: %s, hubs: [%s]}\n", mode, strings.Join(names[:hubs], ", "))
 	}
+	b.WriteString(m.routing())
 	section(&b, "regions", regions)
 	section(&b, "sites", sites)
 	section(&b, "links", m.links(names, mode))
@@ -114,7 +118,48 @@ func (m *maker) place(name string, number int, needed bool) string {
 	if m.often(40) {
 		mtu = fmt.Sprintf("underlay: {mtu: %d}, ", m.mtu())
 	}
-	return fmt.Sprintf("{name: %s, %sprefixes: [%s], gateways: [%s]}", name, mtu, quoted(prefixes), strings.Join(gateways, ", "))
+	return fmt.Sprintf("{name: %s, %sprefixes: [%s], gateways: [%s]%s}", name, mtu, quoted(prefixes), strings.Join(gateways, ", "), m.speaker(name, number, prefixes))
+}
+
+// routing says how routes come about. BFD is slow enough for a machine that has several labs up.
+func (m *maker) routing() string {
+	if !m.speaks {
+		return ""
+	}
+	tunnels := ""
+	if m.often(30) {
+		tunnels = ", tunnels: 2"
+	}
+	return fmt.Sprintf("  routing: {mode: bgp, daemon: %s, bfd: {interval: 1s, multiplier: 5}%s}\n", m.one("frr", "bird"), tunnels)
+}
+
+// speaker is what BGP adds to a place: a number, and a router for each family that it has, which may announce a part of it.
+func (m *maker) speaker(name string, number int, prefixes []string) string {
+	if !m.speaks {
+		return ""
+	}
+	out := ""
+	if m.often(30) {
+		out += fmt.Sprintf(", asn: %d", 64512+number)
+	}
+	var routers []string
+	families := map[bool]bool{}
+	for _, text := range prefixes {
+		prefix := netip.MustParsePrefix(unquoted(text))
+		if families[prefix.Addr().Is4()] || !m.often(50) {
+			continue
+		}
+		families[prefix.Addr().Is4()] = true
+		accept := ""
+		if m.often(40) {
+			accept = fmt.Sprintf(", accept: [%q]", m.part(prefix.String()))
+		}
+		routers = append(routers, fmt.Sprintf("{name: %s-core%d, address: %q, asn: %d%s}", name, len(routers)+1, prefix.Addr().Next().Next(), 65001+number, accept))
+	}
+	if len(routers) > 0 {
+		out += ", neighbors: [" + strings.Join(routers, ", ") + "]"
+	}
+	return out
 }
 
 func quoted(list []string) string {
@@ -143,11 +188,14 @@ func (m *maker) links(names []string, mode string) []string {
 			if !m.often(15) {
 				continue
 			}
-			if mode == "hybrid" && m.often(50) {
-				out = append(out, fmt.Sprintf("{between: [%s, %s]}", a, b))
-			} else {
-				out = append(out, fmt.Sprintf("{between: [%s, %s], underlay: {mtu: %d}}", a, b, m.mtu()))
+			link := fmt.Sprintf("between: [%s, %s]", a, b)
+			if mode != "hybrid" || !m.often(50) {
+				link += fmt.Sprintf(", underlay: {mtu: %d}", m.mtu())
 			}
+			if m.speaks && m.often(40) {
+				link += m.one(", path: prefer", ", path: avoid", ", tunnels: 2")
+			}
+			out = append(out, "{"+link+"}")
 		}
 	}
 	return out

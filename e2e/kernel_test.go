@@ -9,6 +9,7 @@ import (
 	"testing"
 	"time"
 
+	"ropeway/internal/fabric"
 	"ropeway/internal/lab"
 	"ropeway/internal/plan"
 )
@@ -17,21 +18,31 @@ import (
 // service between every two hosts, both ways, small, as large as the path carries, and larger. One packet that does other than the
 // prover said fails the test.
 func TestKernelAgreesWithProof(t *testing.T) {
+	kernelAgreesOften(t, fabric.Static, *fabrics)
+}
+
+// TestKernelAgreesWithProofOfBGP does so with fabrics whose gateways learn their routes, by FRR or BIRD.
+func TestKernelAgreesWithProofOfBGP(t *testing.T) {
+	kernelAgreesOften(t, fabric.BGP, *speaking)
+}
+
+func kernelAgreesOften(t *testing.T, mode fabric.RoutingMode, count int) {
+	t.Helper()
 	slots := make(chan struct{}, *together)
-	for i := range *fabrics {
+	for i := range count {
 		n := *seed + uint64(i)
 		t.Run(fmt.Sprintf("seed-%d", n), func(t *testing.T) {
 			t.Parallel()
 			slots <- struct{}{}
 			defer func() { <-slots }()
-			kernelAgrees(t, n)
+			kernelAgrees(t, n, mode)
 		})
 	}
 }
 
-func kernelAgrees(t *testing.T, n uint64) {
+func kernelAgrees(t *testing.T, n uint64, mode fabric.RoutingMode) {
 	t.Helper()
-	text, in := randomFabric(n)
+	text, in := randomFabric(n, mode)
 	var done []string
 	opts := lab.Options{
 		Name: labName(fmt.Sprintf("k%d", n)), Agent: filepath.Join(programs, "ropeway-gateway"),
@@ -67,7 +78,7 @@ func kernelAgrees(t *testing.T, n uint64) {
 	t.Logf("seed %d: %d places, %d gateways, %s; up after %.1f s, %d flows after %.1f s; damage: %s; silent: %v",
 		n, len(in.Places), len(in.Gateways()), in.Topology, up.Seconds(), r.Sent, time.Since(begun).Seconds(), strings.Join(done, "; "), silent)
 	if bad := disagreements(r); len(bad) > 0 {
-		t.Errorf("seed %d: packets and prover disagree (go test ./e2e -run Kernel -seed %d -fabrics 1)\ndamage: %s\n%s\n%s",
+		t.Errorf("seed %d: packets and prover disagree (go test ./e2e -run Kernel -seed %d -fabrics 1 -speaking 1)\ndamage: %s\n%s\n%s",
 			n, n, strings.Join(done, "; "), strings.Join(bad, "\n"), text)
 	}
 }

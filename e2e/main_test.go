@@ -19,6 +19,7 @@ import (
 
 var (
 	fabrics  = flag.Int("fabrics", 25, "how many random fabrics the kernel is asked about")
+	speaking = flag.Int("speaking", 4, "how many random fabrics whose gateways speak BGP the kernel is asked about")
 	seed     = flag.Uint64("seed", 1, "the first fabric's seed; the others follow")
 	keep     = flag.Bool("keep", false, "leave labs with random fabrics up, to look around in")
 	together = flag.Int("together", 3, "how many labs are up at a time")

@@ -48,7 +48,16 @@ func pick[T any](r *rand.Rand, list []T) (out T, ok bool) {
 
 func gateway(r *rand.Rand, p *plan.Fabric) *plan.Gateway { return p.Gateways[r.IntN(len(p.Gateways))] }
 
-func device(r *rand.Rand, g *plan.Gateway) *plan.Device { return &g.Devices[r.IntN(len(g.Devices))] }
+// device picks a device of a gateway, and none that shares its packets with a parallel one: the hash of a flow decides what becomes of those.
+func device(r *rand.Rand, g *plan.Gateway) *plan.Device {
+	d := &g.Devices[r.IntN(len(g.Devices))]
+	for i := range g.Devices {
+		if o := &g.Devices[i]; o != d && len(o.Peers) > 0 && len(d.Peers) > 0 && o.Peers[0].Gateway == d.Peers[0].Gateway {
+			return &plan.Device{}
+		}
+	}
+	return d
+}
 
 func loseRoute(r *rand.Rand, p *plan.Fabric) string {
 	g := gateway(r, p)

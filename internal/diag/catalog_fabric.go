@@ -190,5 +190,12 @@ func routing() []Entry {
 		{"RW1508", "A prefix that a router may not announce",
 			"A router of a place may announce what its place owns, and longer prefixes of that: nobody else's. A session carries the family of its addresses.",
 			"Add the prefix to the place, or remove it from accept; for two families name the router twice, with an address of each."},
+		{"RW1520", "Tunnels that buy nothing",
+			"Warning. Parallel tunnels help where one is the limit: a flow of a cloud (5 Gbit/s on EC2), or a core that handles it. Where access lets nothing through, where a gateway has fewer cores than tunnels, or where the instance " +
+				"as a whole gets no more than one flow may have, more of them only cost sessions and ports. What a gateway has is known from its cores in the file.",
+			"Write fewer tunnels for the link, or give the gateway more cores."},
+		{"RW1521", "A number of cores that cannot be",
+			"cores says how many CPUs the machine of a gateway has: 1 to 8192.",
+			"Write what nproc says there, or leave it out."},
 	}
 }

@@ -108,6 +108,7 @@ type Gateway struct {
 	Endpoint Text   `key:"endpoint" is:"host" doc:"IPv4 address, IPv6 address or DNS name where its WireGuard port is reached. Without one it dials out."`
 	Port     Number `key:"port" is:"port" doc:"UDP port of WireGuard. Default 51820."`
 	NAT      Flag   `key:"nat" doc:"Behind NAT: keeps its mappings open with keepalives."`
+	Cores    Number `key:"cores" is:"cores" doc:"CPUs of the machine (vCPUs of an instance): plan says where more tunnels than it has use for buy nothing."`
 }
 
 // A Segment is a named set of prefixes.

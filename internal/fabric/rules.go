@@ -69,6 +69,7 @@ func rules() map[string]rule {
 
 		"multiplier": {min: 2, max: 255, code: "RW1502"},
 		"tunnels":    {min: 1, max: MaxTunnels, code: "RW1503"},
+		"cores":      {min: 1, max: MaxCores, code: "RW1521"},
 		"asn":        {min: 1, max: math.MaxUint32 - 1, code: "RW1504"},
 	}
 }

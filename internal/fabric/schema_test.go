@@ -32,7 +32,7 @@ spec:
       provider: aws
       underlay: {mtu: 1500}
       prefixes: [10.10.0.0/16]
-      gateways: [{name: use1-a, zone: us-east-1a, endpoint: 203.0.113.10, port: 51820, nat: false}]
+      gateways: [{name: use1-a, zone: us-east-1a, endpoint: 203.0.113.10, port: 51820, nat: false, cores: 8}]
       asn: 64601
       neighbors: [{name: vpc, address: 10.10.0.2, asn: 64512, accept: [10.10.8.0/24], password: vpc}]
   sites:

@@ -53,6 +53,9 @@ const (
 // MaxTunnels bounds the parallel tunnels between two gateways: more only help where there are more cores and more limits per flow.
 const MaxTunnels = 16
 
+// MaxCores is what Linux runs on at most, by far (NR_CPUS of distributions: 8192).
+const MaxCores = 8192
+
 // ParseInterval reads an interval of BFD, such as "300ms" or "1s", and returns milliseconds: from 50, below which a lost packet or two is a lost neighbour on any
 // machine that is not idle, to 10 s.
 func ParseInterval(s string) (int, error) {

@@ -73,6 +73,7 @@ type Gateway struct {
 	Endpoint fabric.Endpoint // zero: it cannot be reached and dials out
 	Port     uint16          // UDP port that its device listens on
 	NAT      bool            // behind NAT: keeps its mappings open with keepalives
+	Cores    int             // CPUs of the machine; 0: nobody says
 	Position diag.Position
 }
 

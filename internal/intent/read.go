@@ -36,6 +36,7 @@ func Read(name string, data []byte) (*Fabric, diag.List) {
 	r.readSpeakers()
 	r.readSegments()
 	r.readAccess()
+	r.checkTunnels()
 	r.readTests()
 	problems = append(problems, r.problems...)
 	problems.Sort()
@@ -132,7 +133,7 @@ func (r *reader) readKind(kind fabric.Kind, list []fabric.Place, gateways map[st
 
 func (r *reader) readGateways(p *Place, list []fabric.Gateway, seen map[string]diag.Position) {
 	for _, w := range list {
-		g := &Gateway{Name: w.Name.Value, Place: p, Zone: w.Zone.Value, Port: fabric.DefaultPort, NAT: w.NAT.Value, Position: w.At}
+		g := &Gateway{Name: w.Name.Value, Place: p, Zone: w.Zone.Value, Cores: w.Cores.Value, Port: fabric.DefaultPort, NAT: w.NAT.Value, Position: w.At}
 		if w.Port.Given() {
 			g.Port = uint16(w.Port.Value)
 		}

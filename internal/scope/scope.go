@@ -133,7 +133,7 @@ func place(p *intent.Place) string {
 func inside(p *intent.Place) string {
 	out := fmt.Sprint(p.Provider, " ", p.UnderlayMTU)
 	for _, g := range p.Gateways {
-		out += fmt.Sprintf(" %s %q %s %d %t", g.Name, g.Zone, g.Endpoint, g.Port, g.NAT)
+		out += fmt.Sprintf(" %s %q %s %d %t %d", g.Name, g.Zone, g.Endpoint, g.Port, g.NAT, g.Cores)
 	}
 	for _, r := range p.Routers {
 		out += fmt.Sprintf(" %s %s %d %s %s", r.Name, r.Address, r.ASN, r.Accept, r.Password)

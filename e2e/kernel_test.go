@@ -77,6 +77,9 @@ func kernelAgrees(t *testing.T, n uint64, mode fabric.RoutingMode) {
 	}
 	t.Logf("seed %d: %d places, %d gateways, %s; up after %.1f s, %d flows after %.1f s; damage: %s; silent: %v",
 		n, len(in.Places), len(in.Gateways()), in.Topology, up.Seconds(), r.Sent, time.Since(begun).Seconds(), strings.Join(done, "; "), silent)
+	if len(r.Astray) > 0 {
+		t.Logf("seed %d: routes that are not what the prover says: %s", n, strings.Join(r.Astray, "; "))
+	}
 	if bad := disagreements(r); len(bad) > 0 {
 		t.Errorf("seed %d: packets and prover disagree (go test ./e2e -run Kernel -seed %d -fabrics 1 -speaking 1)\ndamage: %s\n%s\n%s",
 			n, n, strings.Join(done, "; "), strings.Join(bad, "\n"), text)

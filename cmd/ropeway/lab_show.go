@@ -248,6 +248,9 @@ func summary(out io.Writer, style console.Style, r *lab.Report) error {
 	for _, f := range r.Faults {
 		fmt.Fprintf(&b, "%s: %s\n", style.Yellow("fault "+strconv.Itoa(f.ID)), f)
 	}
+	for _, a := range r.Astray {
+		fmt.Fprintf(&b, "%s %s\n", style.Yellow("routes:"), a)
+	}
 	if r.Revision != 0 {
 		fmt.Fprintf(&b, "revision %d of the controllers\n", r.Revision)
 	}

@@ -1,6 +1,7 @@
 package lab
 
 import (
+	"cmp"
 	"context"
 	"fmt"
 	"maps"
@@ -17,32 +18,44 @@ import (
 )
 
 // convergePatience is how long routing daemons may take until all have the routes that the prover says: sessions come up within seconds, and a silent neighbour is
-// missed after nine where nothing watches it.
-const convergePatience = 20 * time.Second
+// missed after nine where nothing watches it. A dozen daemons that start on two busy cores take most of it.
+const convergePatience = time.Minute
 
 // awaitConvergence waits until the kernels of gateways, and of routers that learn of them, have the routes that BGP leads to under the faults. It gives up after a while
-// without an error: what is not so then is for packets to show.
-func (l *Lab) awaitConvergence(ctx context.Context, st *site, p *plan.Fabric, facts verify.Facts, patience time.Duration) error {
+// and returns what is not so then, in words: whether it matters is for packets to show.
+func (l *Lab) awaitConvergence(ctx context.Context, st *site, p *plan.Fabric, facts verify.Facts, patience time.Duration) (astray []string, err error) {
 	promised := l.promised(p, facts)
-	for deadline := time.Now().Add(patience); time.Now().Before(deadline); {
-		if ok, err := l.converged(st, p, promised); err != nil || ok {
-			return err
+	for deadline := time.Now().Add(patience); ; {
+		astray, err = l.astray(st, p, promised)
+		if err != nil || len(astray) == 0 || time.Now().After(deadline) {
+			return astray, err
 		}
 		if err := sleep(ctx, pollInterval); err != nil {
-			return err
+			return nil, err
 		}
 	}
-	return nil
 }
 
-// converged reports whether all have the routes that are promised.
-func (l *Lab) converged(st *site, p *plan.Fabric, promised map[string]map[netip.Prefix]string) (bool, error) {
-	for name, routes := range promised {
-		if have, err := l.learnt(st, p, name); err != nil || !maps.Equal(have, routes) {
-			return false, err
+// mostAstray bounds what is said of routes that are not as promised.
+const mostAstray = 20
+
+// astray describes the routes that are not as promised: "use1-a sends 10.20.0.0/16 to nobody, not to euw1-a".
+func (l *Lab) astray(st *site, p *plan.Fabric, promised map[string]map[netip.Prefix]string) (out []string, err error) {
+	for _, name := range slices.Sorted(maps.Keys(promised)) {
+		want := promised[name]
+		have, err := l.learnt(st, p, name)
+		if err != nil {
+			return nil, err
+		}
+		all := maps.Clone(want)
+		maps.Copy(all, have)
+		for _, prefix := range slices.SortedFunc(maps.Keys(all), netip.Prefix.Compare) {
+			if want[prefix] != have[prefix] && len(out) < mostAstray {
+				out = append(out, fmt.Sprintf("%s sends %s to %s, not to %s", name, prefix, cmp.Or(have[prefix], "nobody"), cmp.Or(want[prefix], "nobody")))
+			}
 		}
 	}
-	return true, nil
+	return out, nil
 }
 
 // promised returns, by machine, the gateway to which BGP leads the packets for each prefix: of gateways that speak it and are there, and of routers that learn of them.

@@ -20,6 +20,7 @@ type Report struct {
 	Revision  uint64   `json:"revision,omitempty"` // of the controllers, where there are some
 	Faults    []Fault  `json:"faults"`             // that are active
 	Predicted bool     `json:"predicted"`          // whether the prover was told of them
+	Astray    []string `json:"astray,omitempty"`   // learnt routes that are not what the prover says, after a wait; at most 20
 	Sent      int      `json:"sent"`               // flows
 	Agree     int      `json:"agree"`              // flows that did as predicted
 	Tests     []Tested `json:"tests"`
@@ -94,7 +95,8 @@ func (l *Lab) test(ctx context.Context, st *site, opts TestOptions) (*Report, er
 	if err != nil {
 		return nil, err
 	}
-	if err := l.awaitConvergence(ctx, st, plan, facts, convergePatience); err != nil {
+	astray, err := l.awaitConvergence(ctx, st, plan, facts, convergePatience)
+	if err != nil {
 		return nil, err
 	}
 	healthy, real := verify.New(l.record.Plan, verify.Facts{}), verify.New(plan, facts)
@@ -113,7 +115,7 @@ func (l *Lab) test(ctx context.Context, st *site, opts TestOptions) (*Report, er
 	if err != nil {
 		return nil, err
 	}
-	out := &Report{Lab: l.Name, Revision: l.record.Revision, Faults: append([]Fault{}, l.record.Faults...), Predicted: !opts.IgnoreFaults, Sent: len(probes)}
+	out := &Report{Lab: l.Name, Revision: l.record.Revision, Faults: append([]Fault{}, l.record.Faults...), Predicted: !opts.IgnoreFaults, Astray: astray, Sent: len(probes)}
 	for i, pr := range probes {
 		out.add(st.world, forecasts[i], pr)
 	}

@@ -60,6 +60,8 @@ func (d *loggedDaemon) Plan(ctx context.Context, want *bgp.Config) ([]string, er
 	return []string{"configure " + d.name}, nil
 }
 
+func (d *loggedDaemon) Watched(context.Context) (map[netip.Addr]string, error) { return nil, nil }
+
 func (d *loggedDaemon) Observe(context.Context) (*bgp.State, error) {
 	return &bgp.State{Running: d.running != nil}, d.silent
 }

@@ -183,6 +183,8 @@ type countedDaemon struct {
 	err   error
 }
 
+func (d *countedDaemon) Watched(context.Context) (map[netip.Addr]string, error) { return nil, nil }
+
 func (d *countedDaemon) Observe(context.Context) (*bgp.State, error) {
 	d.asked++
 	_, state := spokenState()

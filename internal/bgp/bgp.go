@@ -15,7 +15,7 @@ import (
 	"ropeway/internal/plan"
 )
 
-// A Daemon runs one routing daemon in the network namespace that its methods are called in. Its methods are not safe for concurrent use, Observe apart.
+// A Daemon runs one routing daemon in the network namespace that its methods are called in. Its methods are not safe for concurrent use, Observe and Watched apart.
 type Daemon interface {
 	// Apply makes the daemon run with this configuration and returns a line for each thing that it changed; none where all was so already. A session whose
 	// own settings did not change stays up. A configuration that the real program refuses is an error, and what ran before runs on.
@@ -24,6 +24,9 @@ type Daemon interface {
 	Plan(ctx context.Context, want *Config) (changes []string, err error)
 	// Observe asks the daemon what it knows. Where it does not run, State.Running is false and there is no error.
 	Observe(ctx context.Context) (*State, error)
+	// Watched asks for nothing but the BFD state of everybody who is watched, siblings among them, which takes no longer where there are many routes: up, down, init
+	// or admin-down. Where the daemon does not run it is an error.
+	Watched(ctx context.Context) (map[netip.Addr]string, error)
 	// Stop ends the daemon cleanly, so that neighbours hear of it, and takes away its routes and files. It is no error where none runs.
 	Stop(ctx context.Context) error
 }
@@ -32,7 +35,7 @@ type Daemon interface {
 type Config struct {
 	*plan.BGP
 	// Drained: neighbours shall use this gateway only where there is no other. What it tells gateways has the community GRACEFUL_SHUTDOWN (RFC 8326), what it tells
-	// routers of its place has plan.DrainMetric more.
+	// routers of its place has plan.DrainMetric more; and its siblings are not answered any more, so that they take it for gone.
 	Drained bool
 	// Passwords are the TCP MD5 passwords that neighbours name. They are in no rendering that is shown.
 	Passwords map[string]string

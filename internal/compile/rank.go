@@ -153,40 +153,49 @@ func (g *graph) exitsOf(hub *place) int {
 	return most
 }
 
-// firstOf returns the gateway of s that takes packets for t while nothing is lost, where s's router does not learn it: the one with the best way. It is nil where there
-// is no way.
-func (g *graph) firstOf(s, t *place) *gateway {
+// inTurn returns the gateways of s that can take packets for t, where s's router does not learn it, in the order in which they do when others are lost: the one with the
+// best way is the first. There are none where there is no way.
+func (g *graph) inTurn(s, t *place) []*gateway {
 	if g.joined(s, t) {
-		return best(s, func(x *strand) (int, bool) { return x.rank(), x.peer.place == t })
+		return ranked(s, func(x *strand) (int, bool) { return x.rank(), x.peer.place == t })
 	}
 	if g.common(s, t) != nil {
-		return best(s, func(x *strand) (int, bool) {
+		return ranked(s, func(x *strand) (int, bool) {
 			return g.commonRank(x.peer, s.class(), t.class())*step + x.face(), slices.Contains(s.hubs, x.peer.place) && slices.Contains(t.hubs, x.peer.place)
 		})
 	}
 	if s.Hub { // t is a spoke of another hub
-		return best(s, func(x *strand) (int, bool) {
+		return ranked(s, func(x *strand) (int, bool) {
 			if !x.peer.place.Hub || !slices.Contains(t.hubs, x.peer.place) {
 				return 0, false
 			}
 			return g.exit(t, x.peer)*step + x.rank(), true
 		})
 	}
-	return best(s, func(x *strand) (int, bool) {
+	return ranked(s, func(x *strand) (int, bool) {
 		return g.exit(s, x.peer)*step + x.face(), slices.Contains(s.hubs, x.peer.place)
 	})
 }
 
-// best returns the gateway of s whose tunnel has the lowest rank.
-func best(s *place, rank func(*strand) (n int, leads bool)) *gateway {
-	var first *gateway
-	lowest := 0
+// ranked returns the gateways of s that have a tunnel which leads there, by the lowest rank of one.
+func ranked(s *place, rank func(*strand) (n int, leads bool)) []*gateway {
+	lowest := map[*gateway]int{}
+	var out []*gateway
 	for _, gw := range s.gateways {
 		for _, x := range gw.strands {
-			if n, leads := rank(x); leads && (first == nil || n < lowest) {
-				first, lowest = gw, n
+			n, leads := rank(x)
+			if !leads {
+				continue
+			}
+			known, has := lowest[gw]
+			if !has {
+				out = append(out, gw)
+			}
+			if !has || n < known {
+				lowest[gw] = n
 			}
 		}
 	}
-	return first
+	slices.SortStableFunc(out, func(a, b *gateway) int { return lowest[a] - lowest[b] })
+	return out
 }

@@ -16,6 +16,7 @@ type speakers struct {
 	*emitter
 	in     *intent.Fabric
 	passes map[[2]*place]*passage
+	tables map[*place][]*plan.RouterRoute
 	owned  []netip.Prefix // by all places, and the pools: what no cover may take in beyond its own
 }
 
@@ -36,7 +37,7 @@ func newSpeakers(e *emitter, in *intent.Fabric) *speakers {
 	for _, p := range in.Places {
 		lists = append(lists, p.Prefixes)
 	}
-	return &speakers{e, in, map[[2]*place]*passage{}, prefixes.Union(lists...)}
+	return &speakers{e, in, map[[2]*place]*passage{}, map[*place][]*plan.RouterRoute{}, prefixes.Union(lists...)}
 }
 
 // gateway writes the plan of one gateway.
@@ -84,7 +85,7 @@ func (e *speakers) allowed(s *strand) []netip.Prefix {
 
 // bgp writes what the routing daemon of a gateway has to be.
 func (e *speakers) bgp(g *gateway) *plan.BGP {
-	out := &plan.BGP{Daemon: e.in.Routing.Daemon, ASN: g.place.asn(), RouterID: g.tunnel[0].Addr(), Own: originated(g.place), MaxPaths: 1}
+	out := &plan.BGP{Daemon: e.in.Routing.Daemon, ASN: g.place.asn(), RouterID: g.tunnel[0].Addr(), Own: originated(g.place), MaxPaths: 1, Table: e.table(g)}
 	if c := g.place.class(); c != 0 {
 		out.Tags = []uint32{c}
 	}
@@ -247,21 +248,53 @@ func (e *speakers) sysctls(g *gateway) []plan.Sysctl {
 	return out
 }
 
-// place writes a place's route table: nothing where the place's router learns it.
+// place writes a place.
 func (e *speakers) place(p *place) *plan.Place {
-	out := &plan.Place{Name: p.Name, Kind: p.Kind, Prefixes: p.Prefixes}
+	return &plan.Place{Name: p.Name, Kind: p.Kind, Prefixes: p.Prefixes, Routes: e.routes(p)}
+}
+
+// routes writes a place's route table: nothing where the place's router learns it.
+func (e *speakers) routes(p *place) []*plan.RouterRoute {
 	if len(p.Routers) > 0 {
-		return out
+		return nil
 	}
+	if known, done := e.tables[p]; done {
+		return known
+	}
+	out := []*plan.RouterRoute{}
 	for _, to := range e.graph.byName {
 		need := e.needs.of[e.needs.class[p.number]][to.number]
 		if p == to || len(need) == 0 {
 			continue
 		}
-		if first := e.graph.firstOf(p, to); first != nil {
-			out.Routes = append(out.Routes, &plan.RouterRoute{To: to.Name, Gateway: first.Name, Prefixes: need})
+		turns := e.graph.inTurn(p, to)
+		if len(turns) == 0 {
+			continue
+		}
+		r := &plan.RouterRoute{To: to.Name, Gateway: turns[0].Name, Prefixes: need}
+		if p.TakeOver {
+			for _, gw := range turns[1:] {
+				r.Then = append(r.Then, gw.Name)
+			}
+		}
+		out = append(out, r)
+	}
+	e.tables[p] = out
+	return out
+}
+
+// table writes a gateway's part in its place's route table.
+func (e *speakers) table(g *gateway) *plan.Table {
+	if !g.place.TakeOver {
+		return nil
+	}
+	out := &plan.Table{Siblings: []plan.Sibling{}, Routes: e.routes(g.place)}
+	for _, other := range g.place.gateways {
+		if other != g {
+			out.Siblings = append(out.Siblings, plan.Sibling{Name: other.Name, Address: other.Address, Local: g.Address, BFD: *e.bfd()})
 		}
 	}
+	slices.SortFunc(out.Siblings, func(a, b plan.Sibling) int { return strings.Compare(a.Name, b.Name) })
 	return out
 }
 

@@ -197,5 +197,12 @@ func routing() []Entry {
 		{"RW1521", "A number of cores that cannot be",
 			"cores says how many CPUs the machine of a gateway has: 1 to 8192.",
 			"Write what nproc says there, or leave it out."},
+		{"RW1522", "A gateway's address that cannot be",
+			"The gateways of a place that hold its route table among themselves watch each other over the place's LAN. So each has an address there, all of one family, and no other gateway or router has it; an address that another place owns " +
+				"is reached through the tunnels.",
+			"Give every gateway of the place the address that the others reach it by without the fabric."},
+		{"RW1523", "A table that nobody can take over",
+			"takeOver is for a place of two gateways or more whose routers learn nothing. Routers that speak BGP with the gateways (neighbors) learn by themselves which of them to use.",
+			"Remove takeOver, or neighbors; or add a gateway."},
 	}
 }

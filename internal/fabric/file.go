@@ -91,6 +91,7 @@ type Place struct {
 	Hubs     []Text    `key:"hubs" items:"1-" is:"name" doc:"The hubs of this spoke. Default: all of topology.hubs."`
 	ASN      Number    `key:"asn" is:"asn" doc:"AS number of the place, with routing mode bgp. Default: one out of 4200000001-4200065536 that stays."`
 	Routers  []Router  `key:"neighbors" items:"1-16" noun:"neighbor" doc:"Routers on the LAN of the place that its gateways speak BGP with."`
+	TakeOver Flag      `key:"takeOver" doc:"Gateways hold the place's route table among themselves: where one is not there, the next takes its routes over. With routing mode bgp, where no router learns them."`
 	Gateways []Gateway `key:"gateways,required" items:"1-1024" noun:"gateway" doc:"The machines that forward for the place."`
 }
 
@@ -106,6 +107,7 @@ type Gateway struct {
 	Name     Text   `key:"name,required" is:"name" doc:"Name of the gateway, unique in the fabric."`
 	Zone     Text   `key:"zone" is:"name" doc:"Availability zone."`
 	Endpoint Text   `key:"endpoint" is:"host" doc:"IPv4 address, IPv6 address or DNS name where its WireGuard port is reached. Without one it dials out."`
+	Address  Text   `key:"address" is:"inside" doc:"Its address on the LAN of its place, by which the others of the place watch it: with takeOver."`
 	Port     Number `key:"port" is:"port" doc:"UDP port of WireGuard. Default 51820."`
 	NAT      Flag   `key:"nat" doc:"Behind NAT: keeps its mappings open with keepalives."`
 	Cores    Number `key:"cores" is:"cores" doc:"CPUs of the machine (vCPUs of an instance): plan says where more tunnels than it has use for buy nothing."`

@@ -56,6 +56,7 @@ func rules() map[string]rule {
 		"path":      {oneOf: []string{string(PreferPath), string(AvoidPath)}},
 		"interval":  {check: checkInterval, schema: pattern(`[1-9][0-9]{0,4}(ms|s)`)},
 		"router":    {check: checkRouter, schema: pattern(addr)},
+		"inside":    {check: checkInside, schema: pattern(addr)},
 		"expect":    {oneOf: []string{"reachable", "denied"}},
 		"name":      {check: checkName, schema: pattern(name)},
 		"prefix":    {check: checkPrefix, schema: pattern(prefix)},
@@ -95,6 +96,13 @@ func checkRouter(s string) *fault {
 	addr, err := netip.ParseAddr(s)
 	if err != nil || !reachable(addr) || addr.Zone() != "" || addr.Unmap().String() != s {
 		return &fault{"RW1505", fmt.Sprintf("%s is not the address of a router", diag.Quote(s)), "write an IPv4 or IPv6 address, as 10.10.0.2"}
+	}
+	return nil
+}
+
+func checkInside(s string) *fault {
+	if checkRouter(s) != nil {
+		return &fault{"RW1522", fmt.Sprintf("%s is not the address of a gateway", diag.Quote(s)), "write an IPv4 or IPv6 address, as 10.10.0.11"}
 	}
 	return nil
 }

@@ -32,8 +32,9 @@ spec:
       provider: aws
       underlay: {mtu: 1500}
       prefixes: [10.10.0.0/16]
-      gateways: [{name: use1-a, zone: us-east-1a, endpoint: 203.0.113.10, port: 51820, nat: false, cores: 8}]
+      gateways: [{name: use1-a, zone: us-east-1a, endpoint: 203.0.113.10, port: 51820, nat: false, cores: 8, address: 10.10.0.11}]
       asn: 64601
+      takeOver: false
       neighbors: [{name: vpc, address: 10.10.0.2, asn: 64512, accept: [10.10.8.0/24], password: vpc}]
   sites:
     - {name: hq, hubs: [use1], prefixes: [192.168.0.0/16], gateways: [{name: hq-1}]}

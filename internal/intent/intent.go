@@ -62,6 +62,7 @@ type Place struct {
 	Hubs        []*Place // the hubs of a spoke, in the order of topology.hubs; nil for a hub and in a mesh
 	ASN         uint32   // 0: one is given out
 	Routers     []Router // in file order
+	TakeOver    bool     // its gateways hold its route table among themselves
 	Position    diag.Position
 }
 
@@ -73,6 +74,7 @@ type Gateway struct {
 	Endpoint fabric.Endpoint // zero: it cannot be reached and dials out
 	Port     uint16          // UDP port that its device listens on
 	NAT      bool            // behind NAT: keeps its mappings open with keepalives
+	Address  netip.Addr      // on the LAN of its place; invalid: nobody says
 	Cores    int             // CPUs of the machine; 0: nobody says
 	Position diag.Position
 }

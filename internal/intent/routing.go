@@ -79,6 +79,7 @@ func (r *reader) readSpeakers() {
 	}
 	for _, p := range r.fabric.Places {
 		r.readRouters(p, numbers, taken)
+		r.readTakeOver(p)
 	}
 	r.checkLinkPools()
 }

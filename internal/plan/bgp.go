@@ -14,13 +14,14 @@ import (
 // AS path, then Metric, which the importing side sets by Prefer and compares whoever it came from; between routes alike in all of it packets are shared by flow.
 type BGP struct {
 	Daemon    fabric.Daemon  `json:"daemon"`
-	ASN       uint32         `json:"asn"`            // of the place: all its gateways have it
-	RouterID  netip.Addr     `json:"routerID"`       // IPv4, unique in the fabric
-	Sources   []netip.Addr   `json:"sources"`        // preferred source of learnt routes, one per family: the gateway's tunnel addresses
-	Own       []netip.Prefix `json:"own"`            // what the gateway originates: sorted prefixes of its place
-	Tags      []uint32       `json:"tags,omitempty"` // put on what it originates, to all neighbours: large communities TagASN:1:TAG
-	MaxPaths  int            `json:"maxPaths"`       // routes of one prefix that share its packets, at least 1
-	Neighbors []*Neighbor    `json:"neighbors"`      // sorted by name, then address; a link that carries both families has a neighbour for each
+	ASN       uint32         `json:"asn"`             // of the place: all its gateways have it
+	RouterID  netip.Addr     `json:"routerID"`        // IPv4, unique in the fabric
+	Sources   []netip.Addr   `json:"sources"`         // preferred source of learnt routes, one per family: the gateway's tunnel addresses
+	Own       []netip.Prefix `json:"own"`             // what the gateway originates: sorted prefixes of its place
+	Tags      []uint32       `json:"tags,omitempty"`  // put on what it originates, to all neighbours: large communities TagASN:1:TAG
+	MaxPaths  int            `json:"maxPaths"`        // routes of one prefix that share its packets, at least 1
+	Neighbors []*Neighbor    `json:"neighbors"`       // sorted by name, then address; a link that carries both families has a neighbour for each
+	Table     *Table         `json:"table,omitempty"` // nil: the place's route table is not this gateway's to hold
 }
 
 // TagASN is the first part of the large communities (RFC 8092) that are tags. What comes from a router that is not of the fabric is stripped of them.
@@ -102,6 +103,11 @@ func (b *BGP) validate(devices map[string]bool) error {
 			return fmt.Errorf("neighbor %s: %w", n.Name, err)
 		}
 	}
+	if b.Table != nil {
+		if err := b.Table.Validate(); err != nil {
+			return fmt.Errorf("table: %w", err)
+		}
+	}
 	return nil
 }
 
@@ -117,8 +123,11 @@ func (n *Neighbor) validate(devices map[string]bool) error {
 		return fmt.Errorf("want own, spokes, all or learnt as what it is told")
 	case n.Password != "" && !fabric.ValidName(n.Password):
 		return fmt.Errorf("want a DNS label as the name of its password")
-	case n.BFD != nil && (n.BFD.Interval < 10 || n.BFD.Interval > 60000 || n.BFD.Multiplier < 2 || n.BFD.Multiplier > 255):
-		return fmt.Errorf("want 10 to 60000 ms and a multiplier from 2 to 255 for BFD")
+	}
+	if n.BFD != nil {
+		if err := n.BFD.validate(); err != nil {
+			return err
+		}
 	}
 	return canonical(n.Accept)
 }

@@ -19,6 +19,20 @@ func speaker() *BGP {
 			Tags: []uint32{2}, Accept: own, MaxHops: 1, MaxPrefixes: 10, Prefer: []Preference{{Hops: 1, Tag: 1, LocalPreference: 90, Metric: 3}},
 			BFD: &BFD{Interval: 300, Multiplier: 3}, Password: "secret-of-euw1",
 		}},
+		Table: &Table{
+			Siblings: []Sibling{{Name: "use1-b", Address: addr("10.10.0.12"), Local: addr("10.10.0.11"), BFD: BFD{Interval: 300, Multiplier: 3}}},
+			Routes:   []*RouterRoute{{To: "euw1", Gateway: "use1-a", Then: []string{"use1-b"}, Prefixes: []netip.Prefix{netip.MustParsePrefix("10.20.0.0/16")}}},
+		},
+	}
+}
+
+// Of the gateways of a route the first that is there holds it.
+func TestHolder(t *testing.T) {
+	r := &RouterRoute{Gateway: "a", Then: []string{"b", "c"}}
+	for gone, want := range map[string]string{"": "a", "b": "a", "a": "b", "ab": "c", "abc": ""} {
+		if got := r.Holder(func(g string) bool { return !strings.Contains(gone, g) }); got != want {
+			t.Errorf("without %q %q holds it, want %q", gone, got, want)
+		}
 	}
 }
 
@@ -30,12 +44,20 @@ func TestSpeakersAreValidated(t *testing.T) {
 		t.Fatal(err)
 	}
 	for what, spoil := range map[string]func(b *BGP, n *Neighbor){
-		"daemon":         func(b *BGP, _ *Neighbor) { b.Daemon = "quagga" },
-		"AS number":      func(b *BGP, _ *Neighbor) { b.ASN = 0 },
-		"router ID":      func(b *BGP, _ *Neighbor) { b.RouterID = netip.MustParseAddr("2001:db8::1") },
-		"paths":          func(b *BGP, _ *Neighbor) { b.MaxPaths = 0 },
-		"own":            func(b *BGP, _ *Neighbor) { b.Own = []netip.Prefix{netip.MustParsePrefix("10.10.0.1/16")} },
-		"source":         func(b *BGP, _ *Neighbor) { b.Sources = []netip.Addr{netip.MustParseAddr("fe80::1%eth0")} },
+		"daemon":        func(b *BGP, _ *Neighbor) { b.Daemon = "quagga" },
+		"AS number":     func(b *BGP, _ *Neighbor) { b.ASN = 0 },
+		"router ID":     func(b *BGP, _ *Neighbor) { b.RouterID = netip.MustParseAddr("2001:db8::1") },
+		"paths":         func(b *BGP, _ *Neighbor) { b.MaxPaths = 0 },
+		"own":           func(b *BGP, _ *Neighbor) { b.Own = []netip.Prefix{netip.MustParsePrefix("10.10.0.1/16")} },
+		"source":        func(b *BGP, _ *Neighbor) { b.Sources = []netip.Addr{netip.MustParseAddr("fe80::1%eth0")} },
+		"sibling":       func(b *BGP, _ *Neighbor) { b.Table.Siblings[0].Name = "a; b" },
+		"sibling twice": func(b *BGP, _ *Neighbor) { b.Table.Siblings = append(b.Table.Siblings, b.Table.Siblings[0]) },
+		"families":      func(b *BGP, _ *Neighbor) { b.Table.Siblings[0].Local = netip.MustParseAddr("2001:db8::1") },
+		"watch":         func(b *BGP, _ *Neighbor) { b.Table.Siblings[0].BFD.Interval = 1 },
+		"holder":        func(b *BGP, _ *Neighbor) { b.Table.Routes[0].Then = []string{"--"} },
+		"table prefix": func(b *BGP, _ *Neighbor) {
+			b.Table.Routes[0].Prefixes = []netip.Prefix{netip.MustParsePrefix("10.20.0.1/16")}
+		},
 		"twice":          func(b *BGP, n *Neighbor) { b.Neighbors = append(b.Neighbors, n) },
 		"nothing":        func(b *BGP, _ *Neighbor) { b.Neighbors = append(b.Neighbors, nil) },
 		"name":           func(_ *BGP, n *Neighbor) { n.Name = "a\nb" },

@@ -214,13 +214,18 @@ func compareRouters(a, b *Place, known comparedLists) []Change {
 	pairs(a.Routes, b.Routes, byName(to), func(x, y *RouterRoute) {
 		switch {
 		case x == nil:
-			c.note(Add, "routes to "+y.To, "via "+y.Gateway+": "+few(y.Prefixes))
+			c.note(Add, "routes to "+y.To, "via "+y.holders()+": "+few(y.Prefixes))
 		case y == nil:
-			c.note(Remove, "routes to "+x.To, "via "+x.Gateway+": "+few(x.Prefixes))
+			c.note(Remove, "routes to "+x.To, "via "+x.holders()+": "+few(x.Prefixes))
 		default:
-			c.text("routes to "+y.To, "via "+x.Gateway, "via "+y.Gateway)
+			c.text("routes to "+y.To, "via "+x.holders(), "via "+y.holders())
 			c.lists("routes to "+y.To, x.Prefixes, y.Prefixes)
 		}
 	})
 	return c.all
+}
+
+// holders names the gateways of a route in their turn.
+func (r *RouterRoute) holders() string {
+	return strings.Join(append([]string{r.Gateway}, r.Then...), ", then ")
 }

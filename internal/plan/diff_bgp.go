@@ -47,6 +47,12 @@ func (b *BGP) describe() []string {
 	if b.MaxPaths > 1 {
 		parts = append(parts, fmt.Sprintf("shares packets among %d tunnels", b.MaxPaths))
 	}
+	if b.Table != nil {
+		parts = append(parts, "holds its part of the place's route table")
+		for _, s := range b.Table.Siblings {
+			parts = append(parts, fmt.Sprintf("watches %s at %s from %s, BFD %d ms × %d", s.Name, s.Address, s.Local, s.BFD.Interval, s.BFD.Multiplier))
+		}
+	}
 	return parts
 }
 

@@ -35,6 +35,7 @@ type Place struct {
 type RouterRoute struct {
 	To       string         `json:"to"`
 	Gateway  string         `json:"gateway"`
+	Then     []string       `json:"then,omitempty"` // gateways that take its place, each where those before it are not there; none: the route stays
 	Prefixes []netip.Prefix `json:"prefixes"`
 }
 

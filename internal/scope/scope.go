@@ -131,9 +131,9 @@ func place(p *intent.Place) string {
 
 // inside writes the rest.
 func inside(p *intent.Place) string {
-	out := fmt.Sprint(p.Provider, " ", p.UnderlayMTU)
+	out := fmt.Sprint(p.Provider, " ", p.UnderlayMTU, " ", p.TakeOver)
 	for _, g := range p.Gateways {
-		out += fmt.Sprintf(" %s %q %s %d %t %d", g.Name, g.Zone, g.Endpoint, g.Port, g.NAT, g.Cores)
+		out += fmt.Sprintf(" %s %q %s %d %t %d %s", g.Name, g.Zone, g.Endpoint, g.Port, g.NAT, g.Cores, g.Address)
 	}
 	for _, r := range p.Routers {
 		out += fmt.Sprintf(" %s %s %d %s %s", r.Name, r.Address, r.ASN, r.Accept, r.Password)

@@ -135,8 +135,8 @@ func TestEveryFieldIsSomebodys(t *testing.T) {
 	}{
 		{intent.Fabric{}, "Name Topology Routing Pools Places Segments Links Access Tests"},
 		{intent.Pools{}, "Links4 Links6 Devices"},
-		{intent.Place{}, "Name Kind Provider UnderlayMTU Prefixes Gateways Hub Hubs ASN Routers Position"},
-		{intent.Gateway{}, "Name Place Zone Endpoint Port NAT Cores Position"},
+		{intent.Place{}, "Name Kind Provider UnderlayMTU Prefixes Gateways Hub Hubs ASN Routers TakeOver Position"},
+		{intent.Gateway{}, "Name Place Zone Endpoint Port NAT Address Cores Position"},
 		{intent.Segment{}, "Name Prefixes Position"},
 		{intent.Link{}, "A B UnderlayMTU Tunnels Path Position"},
 		{intent.Selector{}, "Text Prefixes"},

@@ -263,10 +263,11 @@ func (t *tables) list(kinds []int) []netip.Prefix {
 	return out
 }
 
-// place returns a place with what its routers learn.
+// place returns a place with what its routers learn, or with what its gateways have taken over.
 func (t *tables) place(n int32) *plan.Place {
 	m := t.c.m
 	p := *m.places[n].Place
+	t.takeOver(&p)
 	if len(t.places[n]) == 0 {
 		return &p
 	}
@@ -292,6 +293,26 @@ func (t *tables) place(n int32) *plan.Place {
 		return cmp.Or(strings.Compare(a.To, b.To), strings.Compare(a.Gateway, b.Gateway))
 	})
 	return &p
+}
+
+// takeOver gives the routes of a place's table to those of its gateways that hold them: one that is drained does where no other is there.
+func (t *tables) takeOver(p *plan.Place) {
+	there := func(name string) bool {
+		g := t.c.m.named(name, nobody)
+		return g != nobody && g != t.lost.gateway && !t.c.m.gateways[g].down
+	}
+	waiting := func(name string) bool { return there(name) && !t.c.speakers[t.c.m.named(name, nobody)].drained }
+	p.Routes = slices.Clone(p.Routes)
+	for i, r := range p.Routes {
+		if r == nil || len(r.Then) == 0 {
+			continue
+		}
+		if holder := cmp.Or(r.Holder(waiting), r.Holder(there)); holder != "" {
+			moved := *r
+			moved.Gateway = holder
+			p.Routes[i] = &moved
+		}
+	}
 }
 
 // problems returns what keeps the tables from being all that can come of the sessions.

@@ -35,15 +35,21 @@ func speakingCase(seed uint64) (*intent.Fabric, *plan.Fabric, Facts) {
 		static := !slices.ContainsFunc(p.Gateways, func(g *plan.Gateway) bool {
 			return g.Place == x.Name && slices.ContainsFunc(g.BGP.Neighbors, (*plan.Neighbor).External)
 		})
+		var names []string
 		for _, g := range p.Gateways {
-			if static && g.Place == x.Name {
-				for _, y := range p.Places {
-					if y != x {
-						x.Routes = append(x.Routes, &plan.RouterRoute{To: y.Name, Gateway: g.Name, Prefixes: y.Prefixes})
-					}
-				}
-				break
+			if g.Place == x.Name {
+				names = append(names, g.Name)
 			}
+		}
+		for _, y := range p.Places {
+			if !static || len(names) == 0 || y == x {
+				continue
+			}
+			route := &plan.RouterRoute{To: y.Name, Gateway: names[0], Prefixes: y.Prefixes}
+			if takenOver := len(names) % 2; takenOver == 0 {
+				route.Then = names[1:]
+			}
+			x.Routes = append(x.Routes, route)
 		}
 	}
 	selector := func() intent.Selector { return intent.Selector{Prefixes: pick(r, p.Places).Prefixes} }

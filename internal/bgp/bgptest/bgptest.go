@@ -26,6 +26,7 @@ func Run(t *testing.T, open func(dir string) bgp.Daemon) {
 		{"Password", password},
 		{"Crash", crash},
 		{"Loss", loss},
+		{"Siblings", siblings},
 		{"Stop", stop},
 	} {
 		t.Run(part.name, func(t *testing.T) { part.try(newWorld(t, open)) })

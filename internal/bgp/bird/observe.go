@@ -53,6 +53,15 @@ func neighbors(sessions []session, watched map[netip.Addr]string) []bgp.Neighbor
 	return list
 }
 
+// Watched implements bgp.Daemon.
+func (d *Daemon) Watched(ctx context.Context) (map[netip.Addr]string, error) {
+	replies, err := ask(ctx, d.path(socketName), "show bfd sessions")
+	if err != nil {
+		return nil, fmt.Errorf("ask BIRD whom it watches: %w", err)
+	}
+	return parseBFD(replies[0]), nil
+}
+
 // routes tells of the routes that are known which come from a session or are originated. Carried are those that the kernel has: of a prefix that several lead
 // to, one with all their hops.
 func routes(sessions []session, known, carried []route) []bgp.Route {

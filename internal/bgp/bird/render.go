@@ -30,7 +30,7 @@ func render(c *bgp.Config, reaches map[netip.Addr]reach, dir string) (string, er
 	t.line("timeformat protocol iso long ms;")
 	t.line("graceful restart wait %d;", bgp.Hold) // a neighbour that is there has come back by then
 	t.line("protocol device { }")
-	t.line("protocol bfd { strict bind yes; }")
+	t.watch(c)
 	// What is remembered of a route and told to nobody.
 	t.line("attribute int from_as;     # whom it was learnt from")
 	t.line("attribute int from_spoke;  # 1: a neighbour with Spoke")
@@ -42,6 +42,22 @@ func render(c *bgp.Config, reaches map[netip.Addr]reach, dir string) (string, er
 		t.neighbor(c, n, reaches[n.Address])
 	}
 	return t.String(), nil
+}
+
+// watch writes what watches neighbours, and siblings several hops away (RFC 5883).
+func (t *text) watch(c *bgp.Config) {
+	if c.Table == nil || c.Drained || len(c.Table.Siblings) == 0 {
+		t.line("protocol bfd { strict bind yes; }")
+		return
+	}
+	t.open("protocol bfd")
+	t.line("strict bind yes;")
+	b := c.Table.Siblings[0].BFD // one for all
+	t.line("multihop { interval %d ms; multiplier %d; };", b.Interval, b.Multiplier)
+	for _, s := range c.Table.Siblings {
+		t.line("neighbor %s local %s multihop yes; # %s", s.Address, s.Local, s.Name)
+	}
+	t.close("}")
 }
 
 // A family is what BIRD calls a channel.
@@ -195,6 +211,11 @@ var deviceName = regexp.MustCompile(`^[A-Za-z0-9][A-Za-z0-9_-]{0,14}$`)
 func check(c *bgp.Config) error {
 	if c.BGP == nil || !c.RouterID.Is4() || c.ASN == 0 || c.MaxPaths < 1 {
 		return fmt.Errorf("want an AS number, an IPv4 router ID and a number of paths")
+	}
+	if c.Table != nil {
+		if err := c.Table.Validate(); err != nil {
+			return fmt.Errorf("table: %w", err)
+		}
 	}
 	for _, n := range c.Neighbors {
 		if !fabric.ValidName(n.Name) || n.Address.Zone() != "" || n.Local.Zone() != "" || n.Device != "" && !deviceName.MatchString(n.Device) {

@@ -67,6 +67,7 @@ func TestHostile(t *testing.T) {
 			"device":   func(c *bgp.Config) { c.Neighbors[0].Device = evil },
 			"address":  func(c *bgp.Config) { c.Neighbors[0].Address = netip.MustParseAddr("fe80::1").WithZone(evil) },
 			"local":    func(c *bgp.Config) { c.Neighbors[0].Local = netip.MustParseAddr("fe80::1").WithZone(evil) },
+			"sibling":  func(c *bgp.Config) { c.Table = &plan.Table{Siblings: []plan.Sibling{{Name: evil}}} },
 			"password": func(c *bgp.Config) { c.Neighbors[0].Password, c.Passwords = "site", map[string]string{"site": evil} },
 		} {
 			c := small()

@@ -13,6 +13,11 @@ func check(c *bgp.Config) error {
 	if c.BGP == nil || c.ASN == 0 || !c.RouterID.Is4() || c.MaxPaths < 1 {
 		return fmt.Errorf("want an AS number, an IPv4 router ID and a number of paths")
 	}
+	if c.Table != nil {
+		if err := c.Table.Validate(); err != nil {
+			return fmt.Errorf("table: %w", err)
+		}
+	}
 	for _, n := range c.Neighbors {
 		if !fabric.ValidName(n.Name) || !n.Address.IsValid() || n.Address.Zone() != "" || n.Local.Zone() != "" || !n.External() && !n.Local.IsValid() {
 			return fmt.Errorf("neighbor %q at %s: its name or addresses cannot be", n.Name, n.Address)

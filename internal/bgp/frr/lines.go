@@ -110,6 +110,9 @@ func difference(last, next []line) (come, gone []line) {
 	return come, reversed(gone) // who names something goes before what is named
 }
 
+// watchContext begins the context of a sibling.
+const watchContext = "bfd" + separator + "peer "
+
 // forget returns what takes lines back. With a neighbour goes all that was said of it, and with a route map all its entries.
 func forget(gone []line, next *script) (out []line) {
 	contexts, neighbors, done := map[string]bool{}, map[string]bool{}, map[string]bool{}
@@ -129,6 +132,11 @@ func forget(gone []line, next *script) (out []line) {
 			if !done[name] {
 				done[name] = true
 				out = append(out, line{set: "no route-map " + name})
+			}
+		case strings.HasPrefix(l.context, watchContext) && !contexts[l.context]:
+			if !done[l.context] {
+				done[l.context] = true
+				out = append(out, line{context: "bfd", set: "no " + strings.TrimPrefix(l.context, "bfd"+separator)})
 			}
 		case l.unset == "" || within(neighbors, l):
 		default:

@@ -90,15 +90,9 @@ func parseNeighbors(neighbors, watched []byte) ([]bgp.Neighbor, error) {
 	if err := json.Unmarshal(neighbors, &byAddress); err != nil {
 		return nil, fmt.Errorf("read FRR's neighbours: %w", err)
 	}
-	var peers []struct{ Peer, Status string }
-	if err := json.Unmarshal(watched, &peers); err != nil {
-		return nil, fmt.Errorf("read FRR's BFD sessions: %w", err)
-	}
-	status := map[netip.Addr]string{}
-	for _, p := range peers {
-		if a, err := netip.ParseAddr(p.Peer); err == nil {
-			status[a] = watchState(p.Status)
-		}
+	status, err := parseWatched(watched)
+	if err != nil {
+		return nil, err
 	}
 	out := []bgp.Neighbor{}
 	for _, key := range slices.Sorted(maps.Keys(byAddress)) {
@@ -126,6 +120,30 @@ func parseNeighbors(neighbors, watched []byte) ([]bgp.Neighbor, error) {
 	}
 	slices.SortFunc(out, bgp.ByName)
 	return out, nil
+}
+
+// Watched implements bgp.Daemon.
+func (d *Daemon) Watched(ctx context.Context) (map[netip.Addr]string, error) {
+	text, err := d.ask(ctx, "bfdd", "show bfd peers json")
+	if err != nil {
+		return nil, err
+	}
+	return parseWatched(text)
+}
+
+// parseWatched reads whom bfdd watches.
+func parseWatched(text []byte) (map[netip.Addr]string, error) {
+	var peers []struct{ Peer, Status string }
+	if err := json.Unmarshal(text, &peers); err != nil {
+		return nil, fmt.Errorf("read FRR's BFD sessions: %w", err)
+	}
+	states := map[netip.Addr]string{}
+	for _, p := range peers {
+		if a, err := netip.ParseAddr(p.Peer); err == nil {
+			states[a] = watchState(p.Status)
+		}
+	}
+	return states, nil
 }
 
 // isEstablished reports whether the session with an address is up.

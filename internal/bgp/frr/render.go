@@ -43,6 +43,7 @@ func render(c *bgp.Config) *script {
 	for _, n := range c.Neighbors {
 		r.neighbor(n)
 	}
+	r.siblings()
 	r.families()
 	return r.script
 }
@@ -326,6 +327,19 @@ func (r *renderer) watch(b *plan.BFD) string {
 	profile.add(context, fmt.Sprintf("transmit-interval %d", b.Interval), "", "transmit-interval")
 	r.lines = append(profile.lines, r.lines...)
 	return name
+}
+
+// siblings has bfdd watch the other gateways of the place, several hops away (RFC 5883).
+func (r *renderer) siblings() {
+	if r.c.Table == nil || r.c.Drained {
+		return
+	}
+	for _, s := range r.c.Table.Siblings {
+		peer := fmt.Sprintf("peer %s multihop local-address %s", s.Address, s.Local)
+		context := "bfd" + separator + peer
+		profile := r.watch(&s.BFD)
+		r.add(context, "profile "+profile, "", "profile")
+	}
 }
 
 // families writes what each family of addresses exchanges with whom.

@@ -17,9 +17,7 @@ const (
 // Ports of routing sessions.
 const (
 	portBGP = 179  // RFC 4271, section 8.2.1
-	portBFD = 3784 // single hop; RFC 5881, section 4
-
-	firstFromBFD, lastFromBFD = 49152, 65535 // what BFD sends comes from one of these; the same section
+	portBFD = 3784 // single hop; RFC 5881, section 4. It wants 49152 to 65535 as the source; BIRD on Linux takes what the kernel gives.
 )
 
 // toDaemon lets in what opens a session of the routing daemon: BGP and, where the neighbour is watched by it, BFD, on the link of the neighbour, from its
@@ -30,7 +28,6 @@ func (b *builder) toDaemon(bgp *plan.BGP) []rule {
 	}
 	open := service{proto: protocol{unix.IPPROTO_TCP, "tcp"}, ports: portRange{portBGP, portBGP}}
 	watch := service{proto: protocol{unix.IPPROTO_UDP, "udp"}, ports: portRange{portBFD, portBFD}}
-	from := source{proto: watch.proto, ports: portRange{firstFromBFD, lastFromBFD}}
 	var out []rule
 	for _, of := range []struct {
 		set, comment string
@@ -38,7 +35,7 @@ func (b *builder) toDaemon(bgp *plan.BGP) []rule {
 		what         []statement
 	}{
 		{setBGP, "BGP", func(*plan.Neighbor) bool { return true }, []statement{open}},
-		{setBFD, "BFD", func(n *plan.Neighbor) bool { return n.BFD != nil }, []statement{from, watch}},
+		{setBFD, "BFD", func(n *plan.Neighbor) bool { return n.BFD != nil }, []statement{watch}},
 	} {
 		for _, k := range families() {
 			kind := map[kind]kind{ipv4: ends4, ipv6: ends6}[k]
@@ -97,18 +94,4 @@ func (l link) encode(e *encoder) {
 	e.payloadAt(at, unix.NFT_PAYLOAD_NETWORK_HEADER, offset, size)
 	e.payloadAt(at+size, unix.NFT_PAYLOAD_NETWORK_HEADER, offset+size, size)
 	e.lookup(l.set, false)
-}
-
-// source matches the source port of TCP or UDP.
-type source struct {
-	proto protocol
-	ports portRange
-}
-
-func (s source) text() string { return s.proto.name + " sport " + s.ports.String() }
-
-func (s source) encode(e *encoder) {
-	e.needProto(s.proto.number)
-	e.payload(unix.NFT_PAYLOAD_TRANSPORT_HEADER, 0, 2) // RFC 9293, RFC 768
-	e.within(s.ports)
 }

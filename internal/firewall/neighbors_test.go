@@ -51,6 +51,7 @@ func TestNeighbors(t *testing.T) {
 		{"BGP of a neighbour without BFD", "rw1", tcp(b, oursB, 179), 0},
 		{"BFD", "rw0", port(udp(a, ours, 3784), 49152), 0},
 		{"BFD from the last port", "rw0", port(udp(a, ours, 3784), 65535), 0},
+		{"BFD from below the dynamic ports, as BIRD sends it on Linux", "rw0", port(udp(a, ours, 3784), 32768), 0},
 		{"BFD over IPv6", "rw0", port(udp(a6, ours6, 3784), 50000), 0},
 		{"a router of the place is not our matter", "eth0", tcp("10.1.0.1", "192.0.2.1", 179), 0},
 
@@ -66,7 +67,6 @@ func TestNeighbors(t *testing.T) {
 		{"UDP to BGP's port", "rw0", port(udp(a, ours, 179), 50000), 1},
 		{"TCP to BFD's port", "rw0", port(tcp(a, ours, 3784), 50000), 1},
 		{"BFD of a neighbour without it", "rw1", port(udp(b, oursB, 3784), 50000), 1},
-		{"BFD from below the dynamic ports", "rw0", port(udp(a, ours, 3784), 49151), 1},
 		{"BFD over several hops", "rw0", port(udp(a, ours, 4784), 50000), 1},
 		{"the echo port of BFD", "rw0", port(udp(a, ours, 3785), 50000), 1},
 		{"BFD from the next address", "rw0", port(udp("203.0.113.6", ours, 3784), 50000), 1},

@@ -93,7 +93,7 @@ type Route struct {
 //  4. Whatever else crosses a device drops and is counted. Traffic that crosses no device of the fabric is not Ropeway's: no opinion.
 //
 // To the gateway itself, out of a device, only answers, ICMP errors and echo requests pass, and for each Neighbor on that device, from its Address to
-// its Local one, TCP to port 179 and, where it has BFD, UDP from ports 49152 to 65535 to port 3784 (RFC 5881).
+// its Local one, TCP to port 179 and, where it has BFD, UDP to port 3784 (RFC 5881).
 type Firewall struct {
 	Own    []netip.Prefix `json:"own"`             // the place's prefixes
 	Fabric []netip.Prefix `json:"fabric"`          // every place's prefixes

@@ -4,6 +4,7 @@ import (
 	"cmp"
 	"fmt"
 	"strconv"
+	"strings"
 	"time"
 
 	"github.com/spf13/cobra"
@@ -121,6 +122,9 @@ func routingFacts(st *agent.Status) [][]string {
 	if b == nil {
 		return rows
 	}
+	if t := st.Table; t != nil {
+		rows = append(rows, []string{"route table", tableFact(t)})
+	}
 	up := 0
 	for i := range b.Neighbors {
 		if b.Neighbors[i].Up {
@@ -138,4 +142,20 @@ func routingFacts(st *agent.Status) [][]string {
 		rows = append(rows, []string{"last convergence", fmt.Sprintf("%s, %d routes changed in %s", c.At.Format(time.RFC3339), c.Changes, took)})
 	}
 	return rows
+}
+
+// tableFact says what of its place's route table leads to the gateway, and which others are there.
+func tableFact(t *agent.TableStatus) string {
+	text := "nothing leads here"
+	if len(t.Holds) > 0 {
+		text = "leads here to " + strings.Join(t.Holds, ", ")
+	}
+	for _, s := range t.Siblings {
+		if s.There {
+			text += "; " + s.Name + " is there"
+		} else {
+			text += "; " + s.Name + " is not there"
+		}
+	}
+	return text
 }

@@ -6,6 +6,7 @@ import (
 	"github.com/spf13/cobra"
 
 	"ropeway/internal/agent"
+	"ropeway/internal/cloud/command"
 	"ropeway/internal/courier"
 	"ropeway/internal/logs"
 )
@@ -16,7 +17,7 @@ const leastConfirm = 5 * time.Second
 func newRunCommand() *cobra.Command {
 	var opts agent.Options
 	var d dirs
-	var format string
+	var format, table string
 	var dry bool
 	var wait patience
 	cmd := &cobra.Command{
@@ -38,6 +39,7 @@ the gateway has to reach a controller in time, or it goes back to the one before
 	flags.DurationVar(&wait.confirmWithin, "confirm-within", courier.ConfirmWithin, "how long no controller may answer under a new plan before the gateway goes back to the last one")
 	flags.DurationVar(&wait.staleAfter, "stale-after", courier.StaleAfter, "how long no controller may be heard before status and metrics say so")
 	flags.DurationVar(&opts.DrainOnStop, "drain-on-stop", 0, "where the gateway speaks BGP, lead traffic around it before ending, and wait at most so long for it to be quiet; the next start takes that back")
+	flags.StringVar(&table, "route-table", "", "program, with arguments, that changes the route table of the gateway's place where the fabric file says takeOver")
 	flags.StringVar(&format, "log-format", string(logs.Text), "format of the log: text or json")
 	d.addState(cmd)
 	d.addRun(cmd)
@@ -47,6 +49,13 @@ the gateway has to reach a controller in time, or it goes back to the one before
 		opts.State, opts.Run, opts.Daemons = d.state, d.run, daemonsIn(d.run)
 		if opts.Log, err = logs.New(cmd.ErrOrStderr(), logs.Format(format)); err != nil {
 			return problem("RW6001", err.Error(), cmd.CommandPath()+" --help lists the flags")
+		}
+		if table != "" {
+			program, err := command.New(table)
+			if err != nil {
+				return problem("RW6001", err.Error(), cmd.CommandPath()+" --help lists the flags")
+			}
+			opts.RouteTable = program
 		}
 		if wait.confirmWithin < leastConfirm || wait.staleAfter <= 0 {
 			return problem("RW6001", "--confirm-within is "+leastConfirm.String()+" at least, and --stale-after more than nothing", cmd.CommandPath()+" --help lists the flags")

@@ -1,9 +1,11 @@
 package main
 
 import (
+	"bufio"
 	"context"
 	"errors"
 	"fmt"
+	"net/netip"
 	"os"
 	"os/exec"
 	"os/signal"
@@ -41,7 +43,7 @@ Where there is only one lab, the other commands mean that one. Else they take it
 	cmd.PersistentFlags().String("name", "", "the lab (default: for up, the fabric's name; for the others, the only one there is)")
 	_ = cmd.RegisterFlagCompletionFunc("name", completeLabs)
 	cmd.AddCommand(newLabUpCommand(), newLabListCommand(), newLabStatusCommand(), newLabTestCommand(), newLabExecCommand(),
-		newLabFaultCommand(), newLabDownCommand(), newLabServeCommand())
+		newLabFaultCommand(), newLabDownCommand(), newLabServeCommand(), newLabTableCommand())
 	return cmd
 }
 
@@ -157,6 +159,33 @@ func newLabServeCommand() *cobra.Command {
 	return &cobra.Command{
 		Use: "serve LAB", Hidden: true, Args: cobra.ExactArgs(1),
 		RunE: func(cmd *cobra.Command, args []string) error { return lab.Serve(cmd.Context(), args[0]) },
+	}
+}
+
+// newLabTableCommand is the program by which agents of a lab change the route table of their place, as package command says. People never start it.
+func newLabTableCommand() *cobra.Command {
+	return &cobra.Command{
+		Use: "table LAB lead GATEWAY", Hidden: true, Args: cobra.MatchAll(cobra.ExactArgs(3), func(_ *cobra.Command, args []string) error {
+			if args[1] != "lead" {
+				return problem("RW6001", "command line", "a table can be asked to lead, and to nothing else", "it reads the prefixes from standard input")
+			}
+			return nil
+		}),
+		RunE: func(cmd *cobra.Command, args []string) error {
+			var prefixes []netip.Prefix
+			for lines := bufio.NewScanner(cmd.InOrStdin()); lines.Scan(); {
+				p, err := netip.ParsePrefix(lines.Text())
+				if err != nil {
+					return problem("RW6001", "standard input", err.Error(), "give one prefix a line")
+				}
+				prefixes = append(prefixes, p)
+			}
+			changed, err := lab.Lead(args[0], args[2], prefixes)
+			for _, p := range changed {
+				fmt.Fprintln(cmd.OutOrStdout(), p)
+			}
+			return err
+		},
 	}
 }
 

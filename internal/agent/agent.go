@@ -28,6 +28,7 @@ import (
 	"golang.org/x/sys/unix"
 
 	"ropeway/internal/bgp"
+	"ropeway/internal/cloud"
 	"ropeway/internal/diag"
 	"ropeway/internal/fabric"
 )
@@ -49,6 +50,7 @@ type Options struct {
 	Log            *slog.Logger // must not be nil
 
 	Daemons     map[fabric.Daemon]bgp.Daemon // the routing daemons that a plan may want
+	RouteTable  cloud.RouteTable             // of the place, where its gateways hold it; nil: nobody said how it is changed
 	DrainOnStop time.Duration                // how long Run, before it ends, waits for a drained gateway to be quiet; 0: it does not drain
 
 	// Contact tells of the controllers that plans come from; nil where none do. It is set before Run.
@@ -74,6 +76,8 @@ type Agent struct {
 	hearMu sync.Mutex // guards hears
 	hears  listener
 
+	holder *holder // of the place's route table
+
 	speakMu   sync.Mutex // guards overheard
 	overheard overheard
 }
@@ -85,6 +89,9 @@ func New(opts Options) (*Agent, error) {
 	}
 	a := &Agent{opts: opts, log: opts.Log, started: time.Now(), events: newEvents(), burst: new(burst)}
 	a.machine = newMachine(opts)
+	a.holder = &holder{
+		table: opts.RouteTable, watched: a.machine.speaker.watched, forward: a.machine.routes.ByTunnel, drained: a.machine.drain.drained, log: opts.Log,
+	}
 	a.source = &source{file: opts.Plan, kept: filepath.Join(opts.State, keptPlan), keyOf: ownKey(a.machine.keys)}
 	return a, nil
 }
@@ -110,6 +117,7 @@ func (a *Agent) Run(ctx context.Context) error {
 	group.Go(func() error { return a.serveSocket(ctx) })
 	group.Go(func() error { return a.serveLoopback(ctx) })
 	group.Go(func() error { a.refresh(ctx); return nil })
+	group.Go(func() error { a.hold(ctx); return nil })
 	group.Go(func() error { a.loop(ctx, a.events); return nil })
 	return group.Wait()
 }

@@ -54,6 +54,7 @@ func exposition(st Status) []byte {
 	gauge("ropeway_drained", "1 where an operator wants traffic to use other gateways.", truth(st.Drained != nil))
 	st.Controller.expose(gauge)
 	st.BGP.expose(&t)
+	st.Table.expose(&t)
 	devices(&t, st.Devices)
 	return t.Bytes()
 }

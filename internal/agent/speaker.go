@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"net/netip"
 	"slices"
 	"time"
 
@@ -212,6 +213,15 @@ func (s *speaker) plan(ctx context.Context, want *plan.BGP) ([]string, error) {
 
 // told reports whether neighbours have been told that the gateway is drained.
 func (s *speaker) told() bool { return s.last != nil && s.last.Drained }
+
+// watched asks the daemon that the plan names whom it watches by BFD, and how they are.
+func (s *speaker) watched(ctx context.Context, want *plan.BGP) (map[netip.Addr]string, error) {
+	daemon := s.daemons[want.Daemon]
+	if daemon == nil {
+		return nil, fmt.Errorf("the plan wants the routing daemon %s, which this agent cannot run", want.Daemon)
+	}
+	return daemon.Watched(ctx)
+}
 
 // observe asks the daemon that the plan names what it knows.
 func (s *speaker) observe(ctx context.Context, want *plan.BGP) (*bgp.State, error) {

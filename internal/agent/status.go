@@ -5,6 +5,7 @@ import (
 	"errors"
 	"net/netip"
 	"os"
+	"slices"
 	"time"
 
 	"ropeway/internal/build"
@@ -27,6 +28,7 @@ type Status struct {
 	Routes    RouteStatus    `json:"routes"`
 	Firewall  FirewallStatus `json:"firewall"`
 	BGP       *BGPStatus     `json:"bgp,omitempty"`     // absent where routing is static
+	Table     *TableStatus   `json:"table,omitempty"`   // absent where the place's route table is not the gateway's to hold
 	Drained   *time.Time     `json:"drained,omitempty"` // since when an operator wants it so
 	LastError string         `json:"lastError,omitempty"`
 	LastApply *Applied       `json:"lastApply,omitempty"`
@@ -223,6 +225,7 @@ func (a *Agent) Status(ctx context.Context) Status {
 		out.describe(r.wanted, s, now)
 		if want := r.wanted.Gateway.BGP; want != nil {
 			out.BGP = bgpStatus(want, spoken, out.Devices, a.hear(out.Devices, now))
+			out.Table = a.holder.seen()
 			out.BGP.Converged = a.burst.convergence()
 		}
 	}
@@ -297,7 +300,7 @@ func (st *Status) reasons(r record, now time.Time) []string {
 	if !st.Firewall.InPlace {
 		out = append(out, "the firewall cannot be read")
 	}
-	return append(out, st.BGP.reasons()...)
+	return slices.Concat(out, st.BGP.reasons(), st.Table.reasons())
 }
 
 func dropped(c firewall.Counters) map[string]uint64 {

@@ -28,6 +28,7 @@ func TestLayers(t *testing.T) {
 		{"a hand", []string{"firewall"}, slices.Concat(words, []string{"plan"})},
 		{"a hand", []string{"tune"}, slices.Concat(words, []string{"plan", "files"})},
 		{"a hand", []string{"bgp", "bgp/frr", "bgp/bird"}, slices.Concat(words, []string{"plan", "files", "bgp"})},
+		{"a hand", []string{"cloud", "cloud/command"}, []string{"cloud"}},
 		{"a hand", []string{"probe"}, nil},
 		{"beside the hands", []string{"gate"}, nil},
 		{"beside the hands", []string{"pin"}, spoken},

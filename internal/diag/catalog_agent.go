@@ -69,5 +69,11 @@ func agent() []Entry {
 		{"RW4022", "The plan is of a later version",
 			"A controller or a compiler of a later version of Ropeway made a plan that says something this agent does not know. Nothing of it is followed: the last good plan stays in force, whole. An agent that took the place of a newer one, whose plan it cannot read, leaves the machine as that one left it.",
 			"Upgrade ropeway-gateway on the machine. Or take out of the fabric file what the older agent does not know."},
+		{"RW4030", "Nobody said how the place's route table is changed",
+			"The fabric file says takeOver of the gateway's place, so a part of the place's route table falls to this gateway, and more of it where another gateway is gone. The agent was not told by which program to change the table, so what leads to a gateway that is gone goes on doing so.",
+			"Run the agent with --route-table PROGRAM (docs/routing.md says what the program has to do), or take takeOver from the place."},
+		{"RW4031", "The place's route table cannot be changed",
+			"The program that changes the table failed; the message ends with what it said last. It is run again every second, and the table stays as it is until then.",
+			"Run the program by hand as the message shows it. Mostly it may not change the table, or does not know the gateway."},
 	}
 }

@@ -166,6 +166,9 @@ func (l *Lab) startAgent(gateway string) error {
 	if !l.controlled() {
 		args = append(args, "--plan", filepath.Join(dir, planFile))
 	}
+	if l.record.Command != "" {
+		args = append(args, "--route-table", l.record.Command+" lab table "+l.Name)
+	}
 	cmd := exec.Command(l.record.Agent, args...) //nolint:noctx // it outlives every context
 	return l.startDaemon(gateway, filepath.Join(dir, logFile), cmd, machineBinds(l.Name, gateway))
 }

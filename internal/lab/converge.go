@@ -43,7 +43,7 @@ const mostAstray = 20
 func (l *Lab) astray(st *site, p *plan.Fabric, promised map[string]map[netip.Prefix]string) (out []string, err error) {
 	for _, name := range slices.Sorted(maps.Keys(promised)) {
 		want := promised[name]
-		have, err := l.learnt(st, p, name)
+		have, err := l.has(st, p, name, want)
 		if err != nil {
 			return nil, err
 		}
@@ -73,6 +73,18 @@ func (l *Lab) promised(p *plan.Fabric, facts verify.Facts) map[string]map[netip.
 			}
 		}
 	}
+	for _, d := range derived.Places {
+		for _, r := range d.Routes {
+			if router := world.RouterOf(d.Name); len(r.Then) > 0 && l.record.World.Space(router) != nil { // its gateways hold its table
+				if out[router] == nil {
+					out[router] = map[netip.Prefix]string{}
+				}
+				for _, prefix := range r.Prefixes {
+					out[router][prefix] = r.Gateway
+				}
+			}
+		}
+	}
 	for _, s := range l.record.World.Speakers {
 		place := l.record.World.Space(s.Space).Place
 		out[s.Space] = map[netip.Prefix]string{}
@@ -88,6 +100,15 @@ func (l *Lab) promised(p *plan.Fabric, facts verify.Facts) map[string]map[netip.
 		}
 	}
 	return out
+}
+
+// has returns the gateway to which a machine sends packets: for each prefix that its routing daemon learnt, or where it is a router that has none, for those that are wanted.
+func (l *Lab) has(st *site, p *plan.Fabric, name string, want map[netip.Prefix]string) (map[netip.Prefix]string, error) {
+	speaks := p.Gateway(name) != nil || slices.ContainsFunc(l.record.World.Speakers, func(s world.Speaker) bool { return s.Space == name })
+	if !speaks {
+		return l.led(st, p, name, want)
+	}
+	return l.learnt(st, p, name)
 }
 
 // learnt returns the gateway to which a machine sends packets for each prefix that its routing daemon learnt of gateways.

@@ -38,7 +38,7 @@ type record struct {
 	Faults  []Fault      `json:"faults"` // active ones, oldest first
 	Counter int          `json:"counter"`
 
-	// Programs: the agent, and of a lab with controllers ropewayd and ropeway.
+	// Programs: the agent, ropeway where it was found, and of a lab with controllers ropewayd.
 	Agent      string `json:"agent"`
 	Controller string `json:"controller,omitempty"`
 	Command    string `json:"command,omitempty"`

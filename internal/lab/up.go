@@ -8,6 +8,7 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
+	"slices"
 	"sync"
 	"time"
 
@@ -42,7 +43,7 @@ type Options struct {
 
 	Controllers int    // how many there are, each in a place of its own; 0: every gateway finds its plan in a file
 	Controller  string // path of ropewayd; the zero value as with Agent
-	Command     string // path of ropeway, by which everything is asked of controllers; the zero value as with Agent
+	Command     string // path of ropeway, by which everything is asked of controllers and agents change route tables; the zero value as with Agent
 }
 
 // DefaultPatience is how long Up waits for all links. WireGuard tries a lost handshake again after 5 s (whitepaper, section 6.1).
@@ -80,16 +81,20 @@ func Up(ctx context.Context, file string, text []byte, opts Options) (l *Lab, si
 
 // choose finds the programs that a lab runs, and the places of its controllers.
 func (r *record) choose(in *intent.Fabric, opts Options) (err error) {
-	if r.Agent, err = findProgram(opts.Agent, agentProgram); err != nil || opts.Controllers == 0 {
+	if r.Agent, err = findProgram(opts.Agent, agentProgram); err != nil {
 		return err
+	}
+	takesOver := slices.ContainsFunc(in.Places, func(p *intent.Place) bool { return p.TakeOver })
+	if r.Command, err = findProgram(opts.Command, commandProgram); err != nil && (takesOver || opts.Controllers > 0) {
+		return err
+	}
+	if opts.Controllers == 0 {
+		return nil
 	}
 	if r.Places, err = placesFor(in, opts.Controllers); err != nil {
 		return err
 	}
-	if r.Controller, err = findProgram(opts.Controller, controllerProgram); err != nil {
-		return err
-	}
-	r.Command, err = findProgram(opts.Command, commandProgram)
+	r.Controller, err = findProgram(opts.Controller, controllerProgram)
 	return err
 }
 

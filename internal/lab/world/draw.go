@@ -63,13 +63,14 @@ func widest(in *intent.Fabric) int {
 	return mtu
 }
 
-func routerOf(place string) string      { return place + "/router" }
+// RouterOf returns the name of the space that is the router of a place.
+func RouterOf(place string) string      { return place + "/router" }
 func hostOf(place string, n int) string { return fmt.Sprintf("%s/host%d", place, n+1) }
 func boxOf(gateway string) string       { return gateway + "/nat" }
 
 // place draws a router, its hosts, and the wires to its gateways.
 func (d *drawing) place(p *intent.Place, table int) {
-	router := &Space{Name: routerOf(p.Name), Kind: Router, Place: p.Name}
+	router := &Space{Name: RouterOf(p.Name), Kind: Router, Place: p.Name}
 	d.Spaces = append(d.Spaces, router)
 	known := d.knownBy(p.Name)
 	for i, prefix := range p.Prefixes {
@@ -77,7 +78,7 @@ func (d *drawing) place(p *intent.Place, table int) {
 		d.Spaces = append(d.Spaces, host)
 		iface := fmt.Sprintf("host%d", i+1)
 		ours, theirs := d.pool.like(prefix.Addr())
-		own := Representatives(d.in, prefix, known...)
+		own := Representatives(d.in, prefix, slices.Concat(known, addresses(p))...)
 		d.wire(
 			End{Space: router.Name, Interface: iface, Link: ours},
 			End{Space: host.Name, Interface: Uplink, Link: theirs, Own: own})
@@ -95,7 +96,15 @@ func (d *drawing) place(p *intent.Place, table int) {
 		d.inside[g.Name] = theirs
 		d.wire(
 			End{Space: router.Name, Interface: fmt.Sprintf("gw%d", i+1), Link: ours, Own: known},
-			End{Space: g.Name, Interface: Inside, Link: theirs})
+			End{Space: g.Name, Interface: Inside, Link: theirs, Own: addressOf(g)})
+		for _, a := range addressOf(g) {
+			router.Routes = append(router.Routes, Route{Prefix: netip.PrefixFrom(a, a.BitLen()), Interface: fmt.Sprintf("gw%d", i+1)})
+		}
+		for _, a := range addresses(p) {
+			if a != g.Address {
+				gateway.Routes = append(gateway.Routes, Route{Prefix: netip.PrefixFrom(a, a.BitLen()), Interface: Inside})
+			}
+		}
 		for _, a := range known {
 			gateway.Routes = append(gateway.Routes, Route{Prefix: netip.PrefixFrom(a, a.BitLen()), Interface: Inside, OnLink: true})
 		}
@@ -111,6 +120,22 @@ func (d *drawing) place(p *intent.Place, table int) {
 			d.Paths = append(d.Paths, Path{p.Name, link.A.Name, table, link.UnderlayMTU})
 		}
 	}
+}
+
+// addressOf returns the address of a gateway on the LAN of its place, where the file says one.
+func addressOf(g *intent.Gateway) []netip.Addr {
+	if !g.Address.IsValid() {
+		return nil
+	}
+	return []netip.Addr{g.Address}
+}
+
+// addresses returns those of all gateways of a place.
+func addresses(p *intent.Place) (out []netip.Addr) {
+	for _, g := range p.Gateways {
+		out = append(out, addressOf(g)...)
+	}
+	return out
 }
 
 func (d *drawing) wire(a, b End) { d.Wires = append(d.Wires, Wire{a, b, d.mtu}) }
@@ -201,7 +226,7 @@ func (d *drawing) uplink(s *Space, g *intent.Gateway) (iface string, outer []net
 // routers fills the route tables of places from the plan.
 func (d *drawing) routers() {
 	for _, place := range d.plan.Places {
-		router := d.Space(routerOf(place.Name))
+		router := d.Space(RouterOf(place.Name))
 		for _, r := range place.Routes {
 			i := slices.IndexFunc(d.Wires, func(w Wire) bool {
 				return router != nil && w.A.Space == router.Name && w.B.Space == r.Gateway

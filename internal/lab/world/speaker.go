@@ -54,7 +54,7 @@ func (d *drawing) knownBy(place string) []netip.Addr {
 // speakers says what every router speaks with the gateways of its place.
 func (d *drawing) speakers() {
 	for _, place := range d.plan.Places {
-		s := Speaker{Space: routerOf(place.Name)}
+		s := Speaker{Space: RouterOf(place.Name)}
 		if d.Space(s.Space) == nil {
 			continue
 		}

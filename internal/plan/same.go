@@ -1,6 +1,7 @@
 package plan
 
 import (
+	"bytes"
 	"net/netip"
 	"slices"
 	"strings"
@@ -15,8 +16,12 @@ func Same(a, b *Gateway) bool {
 		return a == b
 	}
 	return a.Name == b.Name && a.Place == b.Place && slices.EqualFunc(a.Devices, b.Devices, sameDevice) &&
-		slices.EqualFunc(a.Routes, b.Routes, sameRoute) && sameFirewall(&a.Firewall, &b.Firewall) && slices.Equal(a.Sysctls, b.Sysctls)
+		slices.EqualFunc(a.Routes, b.Routes, sameRoute) && sameFirewall(&a.Firewall, &b.Firewall) && slices.Equal(a.Sysctls, b.Sysctls) &&
+		sameSpeaker(a.BGP, b.BGP)
 }
+
+// sameSpeaker compares daemons by their text: a daemon has fewer neighbours and prefixes than a gateway of a static fabric has routes.
+func sameSpeaker(a, b *BGP) bool { return a == b || bytes.Equal(encoded(a), encoded(b)) }
 
 func sameDevice(a, b Device) bool {
 	return a.Name == b.Name && a.ListenPort == b.ListenPort && a.MTU == b.MTU && a.PublicKey == b.PublicKey &&

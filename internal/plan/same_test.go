@@ -32,6 +32,7 @@ func someGateway() *Gateway {
 			Rules: []Rule{{ID: 1, Direction: Out, From: []netip.Prefix{prefix("10.1.0.0/24")}, To: []netip.Prefix{prefix("10.2.0.0/24")}, Services: []fabric.Service{{Protocol: fabric.TCP, First: 443, Last: 443}}}},
 		},
 		Sysctls: []Sysctl{{"net/ipv4/ip_forward", "1"}},
+		BGP:     speaker(),
 	}
 }
 
@@ -70,6 +71,13 @@ func TestSame(t *testing.T) {
 		func(g *Gateway) { g.Firewall.Rules[0].To = nil },
 		func(g *Gateway) { g.Firewall.Rules[0].Services = nil },
 		func(g *Gateway) { g.Sysctls = nil },
+		func(g *Gateway) { g.BGP = nil },
+		func(g *Gateway) { g.BGP.Own = nil },
+		func(g *Gateway) { g.BGP.MaxPaths++ },
+		func(g *Gateway) { g.BGP.Neighbors = nil },
+		func(g *Gateway) { g.BGP.Neighbors[0].Tags = nil },
+		func(g *Gateway) { g.BGP.Neighbors[0].Prefer[0].Metric++ },
+		func(g *Gateway) { g.BGP.Neighbors[0].BFD = nil },
 	}
 	for i, change := range changes {
 		a, b := someGateway(), someGateway()

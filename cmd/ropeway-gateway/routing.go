@@ -86,7 +86,7 @@ packets; of one prefix the best comes first.`,
 
 func routeTable(routes []bgp.Route) *console.Table {
 	t := &console.Table{Columns: []console.Column{{Title: ""}, {Title: "PREFIX"}, {Title: "NEIGHBOR"}, {Title: "DEVICE"}, {Title: "NEXT HOP", Wide: true}, {Title: "PREFERENCE", Right: true},
-		{Title: "METRIC", Right: true}, {Title: "AS PATH"}, {Title: "TAGS", Wide: true}},
+		{Title: "METRIC", Right: true}, {Title: "AS PATH"}, {Title: "TAGS", Wide: true}, {Title: "COMMUNITIES", Wide: true}},
 		Paint: func(s console.Style, row, _ int, cell string) string {
 			if routes[row].Best {
 				return cell
@@ -103,7 +103,7 @@ func routeTable(routes []bgp.Route) *console.Table {
 			hop = r.NextHop.String()
 		}
 		t.Rows = append(t.Rows, []string{mark, r.Prefix.String(), cmp.Or(r.Neighbor, "(here)"), r.Device, hop, strconv.FormatUint(uint64(r.LocalPreference), 10),
-			strconv.FormatUint(uint64(r.Metric), 10), bgp.Numbers(r.Path), bgp.Numbers(r.Tags)})
+			strconv.FormatUint(uint64(r.Metric), 10), bgp.Numbers(r.Path), bgp.Numbers(r.Tags), strings.Trim(fmt.Sprint(r.Communities), "[]")})
 	}
 	return t
 }

@@ -12,6 +12,7 @@ import (
 	"net/netip"
 	"time"
 
+	"ropeway/internal/fabric"
 	"ropeway/internal/plan"
 )
 
@@ -73,13 +74,14 @@ type Neighbor struct {
 
 // A Route is a path to a prefix that was learnt or originated.
 type Route struct {
-	Prefix          netip.Prefix `json:"prefix"`
-	Neighbor        string       `json:"neighbor,omitempty"` // whom it was learnt from; "": originated here
-	NextHop         netip.Addr   `json:"nextHop,omitzero"`
-	Device          string       `json:"device,omitempty"` // that packets leave by
-	Path            []uint32     `json:"path,omitempty"`   // AS path, the nearest first
-	LocalPreference uint32       `json:"localPreference"`
-	Metric          uint32       `json:"metric"`
-	Tags            []uint32     `json:"tags,omitempty"`
-	Best            bool         `json:"best"` // it carries packets, alone or with others that are as good
+	Prefix          netip.Prefix       `json:"prefix"`
+	Neighbor        string             `json:"neighbor,omitempty"` // whom it was learnt from; "": originated here
+	NextHop         netip.Addr         `json:"nextHop,omitzero"`
+	Device          string             `json:"device,omitempty"` // that packets leave by
+	Path            []uint32           `json:"path,omitempty"`   // AS path, the nearest first
+	LocalPreference uint32             `json:"localPreference"`
+	Metric          uint32             `json:"metric"`
+	Tags            []uint32           `json:"tags,omitempty"`
+	Communities     []fabric.Community `json:"communities,omitempty"` // all others, orders of RFC 1997 and RFC 8326 among them
+	Best            bool               `json:"best"`                  // it carries packets, alone or with others that are as good
 }

@@ -85,7 +85,7 @@ func (e *speakers) allowed(s *strand) []netip.Prefix {
 
 // bgp writes what the routing daemon of a gateway has to be.
 func (e *speakers) bgp(g *gateway) *plan.BGP {
-	out := &plan.BGP{Daemon: e.in.Routing.Daemon, ASN: g.place.asn(), RouterID: g.tunnel[0].Addr(), Own: originated(g.place), MaxPaths: 1, Table: e.table(g)}
+	out := &plan.BGP{Daemon: e.in.Routing.Daemon, ASN: g.place.asn(), RouterID: g.tunnel[0].Addr(), Own: originated(g.place), Communities: g.place.Communities, MaxPaths: 1, Table: e.table(g)}
 	if c := g.place.class(); c != 0 {
 		out.Tags = []uint32{c}
 	}
@@ -142,10 +142,14 @@ const routerHops = 16
 
 // router writes the session with a router of the place.
 func (e *speakers) router(r *intent.Router) *plan.Neighbor {
-	return &plan.Neighbor{
+	n := &plan.Neighbor{
 		Name: r.Name, Address: r.Address, ASN: r.ASN, Tell: plan.TellLearnt, Accept: r.Accept, MaxHops: routerHops,
 		MaxPrefixes: mostPrefixes(len(r.Accept)), BFD: e.bfd(), Password: r.Password,
 	}
+	if a := r.Announce; len(a.Communities) > 0 || a.Prepend > 0 || a.NoExport {
+		n.Announce = &plan.Announce{Communities: a.Communities, Prepend: a.Prepend, NoExport: a.NoExport}
+	}
+	return n
 }
 
 // mostPrefixes leaves room above the prefixes that are known to be: a router may announce parts of them.

@@ -190,6 +190,12 @@ func routing() []Entry {
 		{"RW1508", "A prefix that a router may not announce",
 			"A router of a place may announce what its place owns, and longer prefixes of that: nobody else's. A session carries the family of its addresses.",
 			"Add the prefix to the place, or remove it from accept; for two families name the router twice, with an address of each."},
+		{"RW1509", "A community that cannot be",
+			"A community is a mark that routers match: two numbers up to 65535 (RFC 1997) or three up to 4294967295 (RFC 8092). Those that begin with 0 or 65535 are orders to routers or reserved; large ones that begin with 114 are what Ropeway's gateways tell each other.",
+			"Take one that begins with an AS number of yours, as 64512:100 or 4200000001:1:2, and name it once."},
+		{"RW1510", "A number of prepends out of range",
+			"The place's AS number is put before a path 1 to 10 times more. Who does not take another way for ten will not for more, and some networks refuse long paths.",
+			"Write 1 to 10, or leave prepend out."},
 		{"RW1520", "Tunnels that buy nothing",
 			"Warning. Parallel tunnels help where one is the limit: a flow of a cloud (5 Gbit/s on EC2), or a core that handles it. Where access lets nothing through, where a gateway has fewer cores than tunnels, or where the instance " +
 				"as a whole gets no more than one flow may have, more of them only cost sessions and ports. What a gateway has is known from its cores in the file.",

@@ -67,11 +67,20 @@ type BFD struct {
 // A Router is one of a place's own, on its LAN, that all its gateways speak BGP with.
 type Router struct {
 	At       diag.Position
-	Name     Text   `key:"name,required" is:"name" doc:"Name of the router, unlike any gateway's."`
-	Address  Text   `key:"address,required" is:"router" doc:"Its address, within the prefixes of the place."`
-	ASN      Number `key:"asn,required" is:"asn" doc:"Its AS number."`
-	Accept   []Text `key:"accept" items:"1-1024" is:"prefix" doc:"Prefixes of the place that are there only while the router announces them, or longer ones. Without it nothing is accepted of it."`
-	Password Text   `key:"password" is:"name" doc:"Name of the file on the gateways, NAME.password among their keys, that holds the TCP MD5 password."`
+	Name     Text     `key:"name,required" is:"name" doc:"Name of the router, unlike any gateway's."`
+	Address  Text     `key:"address,required" is:"router" doc:"Its address, within the prefixes of the place."`
+	ASN      Number   `key:"asn,required" is:"asn" doc:"Its AS number."`
+	Accept   []Text   `key:"accept" items:"1-1024" is:"prefix" doc:"Prefixes of the place that are there only while the router announces them, or longer ones. Without it nothing is accepted of it."`
+	Password Text     `key:"password" is:"name" doc:"Name of the file on the gateways, NAME.password among their keys, that holds the TCP MD5 password."`
+	Announce Announce `key:"announce" doc:"What gateways add to the routes that they tell the router."`
+}
+
+// Announce is what is added to the routes that a router is told.
+type Announce struct {
+	At          diag.Position
+	Communities []Text `key:"communities" items:"1-16" is:"community" doc:"Communities that the routes get beside those of the places that they lead to."`
+	Prepend     Number `key:"prepend" is:"prepend" doc:"How many times the place's AS number is put before their path once more, so that other ways are taken first."`
+	NoExport    Flag   `key:"noExport" doc:"They get NO_EXPORT: the router's AS keeps them to itself."`
 }
 
 // Addressing names the pools.
@@ -83,16 +92,17 @@ type Addressing struct {
 
 // A Place is a region or a site.
 type Place struct {
-	At       diag.Position
-	Name     Text      `key:"name,required" is:"name" doc:"Name of the place, unique among regions and sites."`
-	Provider Text      `key:"provider" is:"name" doc:"Whose cloud or network it is: aws, gcp, azure, equinix …"`
-	Underlay Underlay  `key:"underlay" doc:"What the place's own path carries."`
-	Prefixes []Text    `key:"prefixes,required" items:"1-" is:"prefix" doc:"The prefixes that the place owns."`
-	Hubs     []Text    `key:"hubs" items:"1-" is:"name" doc:"The hubs of this spoke. Default: all of topology.hubs."`
-	ASN      Number    `key:"asn" is:"asn" doc:"AS number of the place, with routing mode bgp. Default: one out of 4200000001-4200065536 that stays."`
-	Routers  []Router  `key:"neighbors" items:"1-16" noun:"neighbor" doc:"Routers on the LAN of the place that its gateways speak BGP with."`
-	TakeOver Flag      `key:"takeOver" doc:"Gateways hold the place's route table among themselves: where one is not there, the next takes its routes over. With routing mode bgp, where no router learns them."`
-	Gateways []Gateway `key:"gateways,required" items:"1-1024" noun:"gateway" doc:"The machines that forward for the place."`
+	At          diag.Position
+	Name        Text      `key:"name,required" is:"name" doc:"Name of the place, unique among regions and sites."`
+	Provider    Text      `key:"provider" is:"name" doc:"Whose cloud or network it is: aws, gcp, azure, equinix …"`
+	Underlay    Underlay  `key:"underlay" doc:"What the place's own path carries."`
+	Prefixes    []Text    `key:"prefixes,required" items:"1-" is:"prefix" doc:"The prefixes that the place owns."`
+	Hubs        []Text    `key:"hubs" items:"1-" is:"name" doc:"The hubs of this spoke. Default: all of topology.hubs."`
+	ASN         Number    `key:"asn" is:"asn" doc:"AS number of the place, with routing mode bgp. Default: one out of 4200000001-4200065536 that stays."`
+	Communities []Text    `key:"communities" items:"1-16" is:"community" doc:"Communities that the place's prefixes have wherever they are announced: 64512:100, or 4200000001:1:2."`
+	Routers     []Router  `key:"neighbors" items:"1-16" noun:"neighbor" doc:"Routers on the LAN of the place that its gateways speak BGP with."`
+	TakeOver    Flag      `key:"takeOver" doc:"Gateways hold the place's route table among themselves: where one is not there, the next takes its routes over. With routing mode bgp, where no router learns them."`
+	Gateways    []Gateway `key:"gateways,required" items:"1-1024" noun:"gateway" doc:"The machines that forward for the place."`
 }
 
 // Underlay is what a path carries.

@@ -25,7 +25,7 @@ func TestParseKeepsEveryWordAndItsPlace(t *testing.T) {
 	got := []any{f.At, f.Spec.Topology.Hubs[0], f.Spec.Addressing.Devices, use1.At, use1.Name, use1.Underlay.MTU, use1.Gateways[0].NAT, f.Spec.Tests[0].To}
 	want := []any{at(2, 1), fabric.Text{Value: "use1", At: at(6, 35)}, []fabric.Text{{Value: "10.200.0.0/16", At: at(8, 62)}}, at(10, 7),
 		fabric.Text{Value: "use1", At: at(10, 13)}, fabric.Number{Value: 1500, At: at(12, 23)}, fabric.Flag{Value: false, At: at(14, 93)},
-		fabric.Text{Value: "10.10.0.1:443/tcp", At: at(23, 31)}}
+		fabric.Text{Value: "10.10.0.1:443/tcp", At: at(24, 31)}}
 	if diff := cmp.Diff(want, got); diff != "" {
 		t.Error(diff)
 	}

@@ -55,6 +55,7 @@ func rules() map[string]rule {
 		"daemon":    {oneOf: []string{string(FRR), string(BIRD)}},
 		"path":      {oneOf: []string{string(PreferPath), string(AvoidPath)}},
 		"interval":  {check: checkInterval, schema: pattern(`[1-9][0-9]{0,4}(ms|s)`)},
+		"community": {check: checkCommunity, schema: pattern(`[0-9]{1,5}:[0-9]{1,5}|[0-9]{1,10}:[0-9]{1,10}:[0-9]{1,10}`)},
 		"router":    {check: checkRouter, schema: pattern(addr)},
 		"inside":    {check: checkInside, schema: pattern(addr)},
 		"expect":    {oneOf: []string{"reachable", "denied"}},
@@ -72,6 +73,7 @@ func rules() map[string]rule {
 		"tunnels":    {min: 1, max: MaxTunnels, code: "RW1503"},
 		"cores":      {min: 1, max: MaxCores, code: "RW1521"},
 		"asn":        {min: 1, max: math.MaxUint32 - 1, code: "RW1504"},
+		"prepend":    {min: 1, max: MaxPrepend, code: "RW1510"},
 	}
 }
 
@@ -103,6 +105,24 @@ func checkRouter(s string) *fault {
 func checkInside(s string) *fault {
 	if checkRouter(s) != nil {
 		return &fault{"RW1522", fmt.Sprintf("%s is not the address of a gateway", diag.Quote(s)), "write an IPv4 or IPv6 address, as 10.10.0.11"}
+	}
+	return nil
+}
+
+func checkCommunity(s string) *fault {
+	c, err := ParseCommunity(s)
+	if err != nil {
+		return &fault{"RW1509", fmt.Sprintf("%s is not a community", diag.Quote(s)), err.Error()}
+	}
+	hint := "take one that begins with an AS number of yours, as 64512:100"
+	switch s {
+	case "65535:65281":
+		hint = "write announce: {noExport: true} of a neighbor"
+	case "65535:0":
+		hint = "a gateway that is drained tells it: ropeway-gateway drain"
+	}
+	if is := c.Reserved(); is != "" {
+		return &fault{"RW1509", fmt.Sprintf("%s marks nothing: it is %s", c, is), hint}
 	}
 	return nil
 }

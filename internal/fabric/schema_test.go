@@ -34,8 +34,9 @@ spec:
       prefixes: [10.10.0.0/16]
       gateways: [{name: use1-a, zone: us-east-1a, endpoint: 203.0.113.10, port: 51820, nat: false, cores: 8, address: 10.10.0.11}]
       asn: 64601
+      communities: [64601:1, 64601:1:2]
       takeOver: false
-      neighbors: [{name: vpc, address: 10.10.0.2, asn: 64512, accept: [10.10.8.0/24], password: vpc}]
+      neighbors: [{name: vpc, address: 10.10.0.2, asn: 64512, accept: [10.10.8.0/24], password: vpc, announce: {communities: [64601:3], prepend: 2, noExport: true}}]
   sites:
     - {name: hq, hubs: [use1], prefixes: [192.168.0.0/16], gateways: [{name: hq-1}]}
   segments: [{name: prod, prefixes: [10.10.0.0/17]}]

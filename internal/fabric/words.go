@@ -56,6 +56,9 @@ const MaxTunnels = 16
 // MaxCores is what Linux runs on at most, by far (NR_CPUS of distributions: 8192).
 const MaxCores = 8192
 
+// MaxPrepend bounds how many times a place's AS number is put before a path once more: paths on the Internet have some five ASes, and none wins with ten more.
+const MaxPrepend = 10
+
 // ParseInterval reads an interval of BFD, such as "300ms" or "1s", and returns milliseconds: from 50, below which a lost packet or two is a lost neighbour on any
 // machine that is not idle, to 10 s.
 func ParseInterval(s string) (int, error) {

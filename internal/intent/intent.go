@@ -40,7 +40,15 @@ type Router struct {
 	ASN      uint32
 	Accept   []netip.Prefix // of the place: there only while the router announces them; sorted
 	Password string         // name of the file that holds it; "": none
+	Announce Announcement
 	Position diag.Position
+}
+
+// An Announcement is what gateways add to the routes that they tell a router of their place.
+type Announcement struct {
+	Communities []fabric.Community // sorted
+	Prepend     int                // times that the place's AS number is put before the path once more
+	NoExport    bool               // NO_EXPORT (RFC 1997)
 }
 
 // Pools are what addresses of tunnels and devices are taken from. They overlap neither each other nor any place's prefix.
@@ -55,9 +63,10 @@ type Place struct {
 	Name        string
 	Kind        fabric.Kind
 	Provider    string
-	UnderlayMTU int            // bytes on the wire that the place's own path carries, outer IP header included
-	Prefixes    []netip.Prefix // canonical, disjoint, in file order
-	Gateways    []*Gateway     // in file order
+	UnderlayMTU int                // bytes on the wire that the place's own path carries, outer IP header included
+	Prefixes    []netip.Prefix     // canonical, disjoint, in file order
+	Gateways    []*Gateway         // in file order
+	Communities []fabric.Community // on its prefixes wherever they are announced; sorted
 	Hub         bool
 	Hubs        []*Place // the hubs of a spoke, in the order of topology.hubs; nil for a hub and in a mesh
 	ASN         uint32   // 0: one is given out

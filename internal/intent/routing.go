@@ -72,6 +72,10 @@ func (r *reader) readSpeakers() {
 	numbers := map[uint32]string{}
 	for _, p := range r.fabric.Places {
 		r.readASN(p, numbers)
+		p.Communities = r.readCommunities(r.written[p].Communities, p.subject())
+		if len(p.Communities) > 0 {
+			r.staticOnly(r.written[p].Communities[0].At, p.subject(), "communities")
+		}
 	}
 	taken := map[string]string{}
 	for _, g := range r.fabric.Gateways() {
@@ -99,6 +103,22 @@ func (r *reader) readASN(p *Place, numbers map[uint32]string) {
 		r.fail("RW1504", w.At, p.subject(), fmt.Sprintf("AS number %d is one that Ropeway gives out", p.ASN), fmt.Sprintf("take one outside %d-%d, or none", FirstASN, lastASN))
 	}
 	numbers[p.ASN] = p.subject()
+}
+
+// readCommunities reads marks of routes.
+func (r *reader) readCommunities(list []fabric.Text, subject string) (out []fabric.Community) {
+	for _, text := range list {
+		c, err := fabric.ParseCommunity(text.Value)
+		switch {
+		case err != nil: // Parse reported it
+		case slices.Contains(out, c):
+			r.fail("RW1509", text.At, subject, fmt.Sprintf("community %s stands here a second time", c), "name it once")
+		default:
+			out = append(out, c)
+		}
+	}
+	slices.SortFunc(out, fabric.Community.Compare)
+	return out
 }
 
 // readRouters reads the routers of a place.
@@ -134,6 +154,7 @@ func (r *reader) readRouters(p *Place, numbers map[uint32]string, taken map[stri
 			addresses[addr] = true
 		}
 		n.Accept = r.accepted(p, w, subject, n.Address)
+		n.Announce = Announcement{r.readCommunities(w.Announce.Communities, subject), w.Announce.Prepend.Value, w.Announce.NoExport.Value}
 		p.Routers = append(p.Routers, n)
 	}
 }

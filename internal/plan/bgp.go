@@ -13,19 +13,23 @@ import (
 // (Accept, MaxHops, MaxPrefixes), and which of several routes is best. Of that, an operator's word comes first (LocalPreference), then the length of the
 // AS path, then Metric, which the importing side sets by Prefer and compares whoever it came from; between routes alike in all of it packets are shared by flow.
 type BGP struct {
-	Daemon    fabric.Daemon  `json:"daemon"`
-	ASN       uint32         `json:"asn"`             // of the place: all its gateways have it
-	RouterID  netip.Addr     `json:"routerID"`        // IPv4, unique in the fabric
-	Sources   []netip.Addr   `json:"sources"`         // preferred source of learnt routes, one per family: the gateway's tunnel addresses
-	Own       []netip.Prefix `json:"own"`             // what the gateway originates: sorted prefixes of its place
-	Tags      []uint32       `json:"tags,omitempty"`  // put on what it originates, to all neighbours: large communities TagASN:1:TAG
-	MaxPaths  int            `json:"maxPaths"`        // routes of one prefix that share its packets, at least 1
-	Neighbors []*Neighbor    `json:"neighbors"`       // sorted by name, then address; a link that carries both families has a neighbour for each
-	Table     *Table         `json:"table,omitempty"` // nil: the place's route table is not this gateway's to hold
+	Daemon      fabric.Daemon      `json:"daemon"`
+	ASN         uint32             `json:"asn"`                   // of the place: all its gateways have it
+	RouterID    netip.Addr         `json:"routerID"`              // IPv4, unique in the fabric
+	Sources     []netip.Addr       `json:"sources"`               // preferred source of learnt routes, one per family: the gateway's tunnel addresses
+	Own         []netip.Prefix     `json:"own"`                   // what the gateway originates: sorted prefixes of its place
+	Tags        []uint32           `json:"tags,omitempty"`        // put on what it originates, to all neighbours: large communities TagASN:1:TAG
+	Communities []fabric.Community `json:"communities,omitempty"` // put on the same, and on what routers of its place announce, to all neighbours; sorted
+	MaxPaths    int                `json:"maxPaths"`              // routes of one prefix that share its packets, at least 1
+	Neighbors   []*Neighbor        `json:"neighbors"`             // sorted by name, then address; a link that carries both families has a neighbour for each
+	Table       *Table             `json:"table,omitempty"`       // nil: the place's route table is not this gateway's to hold
 }
 
-// TagASN is the first part of the large communities (RFC 8092) that are tags. What comes from a router that is not of the fabric is stripped of them.
-const TagASN = 114
+// TagASN is the first part of the large communities (RFC 8092) that are tags. Routers that are not of the fabric are not told them.
+//
+// What comes from such a router is stripped of all communities, extended ones too, but for those that ask for less: GRACEFUL_SHUTDOWN (RFC 8326), which gateways
+// tell each other, and NO_EXPORT, NO_ADVERTISE and NO_EXPORT_SUBCONFED (RFC 1997), with which the route is told to no other place.
+const TagASN = fabric.TagASN
 
 // A Neighbor is one session.
 type Neighbor struct {
@@ -43,6 +47,14 @@ type Neighbor struct {
 	Prefer      []Preference   `json:"prefer,omitempty"`   // the first that fits decides; where none does, Metric is 0 and LocalPreference 100
 	BFD         *BFD           `json:"bfd,omitempty"`      // nil: none
 	Password    string         `json:"password,omitempty"` // name of the file, in the agent's keys directory, that holds the TCP MD5 password (RFC 2385); "": none
+	Announce    *Announce      `json:"announce,omitempty"` // what is added to all that a router of the place is told; nil: nothing
+}
+
+// An Announce is what is added to routes that leave the fabric. Gateways are told nothing of it, so that ways within the fabric are what they are without it.
+type Announce struct {
+	Communities []fabric.Community `json:"communities,omitempty"` // sorted
+	Prepend     int                `json:"prepend,omitempty"`     // times that the gateway's AS number is put before the path, beside the one that every path begins with
+	NoExport    bool               `json:"noExport,omitempty"`    // NO_EXPORT (RFC 1997)
 }
 
 // Tell says what a neighbour is told. Nothing goes back to the AS that it came from.
@@ -88,6 +100,9 @@ func (b *BGP) validate(devices map[string]bool) error {
 	if err := canonical(b.Own); err != nil {
 		return fmt.Errorf("own: %w", err)
 	}
+	if err := marks(b.Communities); err != nil {
+		return err
+	}
 	for _, a := range b.Sources {
 		if !a.IsValid() || a.Zone() != "" {
 			return fmt.Errorf("source %s is not an address", a)
@@ -129,5 +144,30 @@ func (n *Neighbor) validate(devices map[string]bool) error {
 			return err
 		}
 	}
+	if err := n.Announce.validate(n.External()); err != nil {
+		return err
+	}
 	return canonical(n.Accept)
+}
+
+func (a *Announce) validate(external bool) error {
+	switch {
+	case a == nil:
+		return nil
+	case !external:
+		return fmt.Errorf("a gateway is announced nothing beside routes")
+	case a.Prepend < 0 || a.Prepend > fabric.MaxPrepend:
+		return fmt.Errorf("want at most %d times its AS number before a path", fabric.MaxPrepend)
+	}
+	return marks(a.Communities)
+}
+
+// marks refuses communities that routers, or gateways, would take for something else than a mark: so they decide nothing in the fabric.
+func marks(list []fabric.Community) error {
+	for _, c := range list {
+		if is := c.Reserved(); is != "" {
+			return fmt.Errorf("community %q marks nothing: it is %s", c, is)
+		}
+	}
+	return nil
 }

@@ -8,16 +8,28 @@ import (
 	"ropeway/internal/fabric"
 )
 
+func community(s string) fabric.Community {
+	c, err := fabric.ParseCommunity(s)
+	if err != nil {
+		panic(err)
+	}
+	return c
+}
+
 // speaker returns a BGP in which everything is set.
 func speaker() *BGP {
 	own := []netip.Prefix{netip.MustParsePrefix("10.10.0.0/16")}
 	addr := netip.MustParseAddr
 	return &BGP{
 		Daemon: fabric.FRR, ASN: 4200000001, RouterID: addr("100.64.0.1"), Sources: []netip.Addr{addr("100.64.0.1")}, Own: own, Tags: []uint32{1}, MaxPaths: 2,
+		Communities: []fabric.Community{community("64512:1")},
 		Neighbors: []*Neighbor{{
 			Name: "euw1-a", Device: "rw0", Address: addr("100.64.255.1"), Local: addr("100.64.255.0"), ASN: 4200000002, Tell: TellAll, Spoke: true,
 			Tags: []uint32{2}, Accept: own, MaxHops: 1, MaxPrefixes: 10, Prefer: []Preference{{Hops: 1, Tag: 1, LocalPreference: 90, Metric: 3}},
 			BFD: &BFD{Interval: 300, Multiplier: 3}, Password: "secret-of-euw1",
+		}, {
+			Name: "vpc", Address: addr("10.10.0.2"), ASN: 64512, Tell: TellLearnt, MaxHops: 1, MaxPrefixes: 10,
+			Announce: &Announce{Communities: []fabric.Community{community("64512:2"), community("4200000001:1:2")}, Prepend: 2, NoExport: true},
 		}},
 		Table: &Table{
 			Siblings: []Sibling{{Name: "use1-b", Address: addr("10.10.0.12"), Local: addr("10.10.0.11"), BFD: BFD{Interval: 300, Multiplier: 3}}},
@@ -72,6 +84,11 @@ func TestSpeakersAreValidated(t *testing.T) {
 		"password":       func(_ *BGP, n *Neighbor) { n.Password = "../key" },
 		"interval":       func(_ *BGP, n *Neighbor) { n.BFD.Interval = 1 },
 		"multiplier":     func(_ *BGP, n *Neighbor) { n.BFD.Multiplier = 0 },
+		"no community":   func(b *BGP, _ *Neighbor) { b.Communities = []fabric.Community{{}} },
+		"an order":       func(b *BGP, _ *Neighbor) { b.Communities = []fabric.Community{community("65535:0")} },
+		"our own":        func(b *BGP, _ *Neighbor) { b.Neighbors[1].Announce.Communities[1] = community("114:1:1") },
+		"prepend":        func(b *BGP, _ *Neighbor) { b.Neighbors[1].Announce.Prepend = 11 },
+		"announce":       func(_ *BGP, n *Neighbor) { n.Announce = &Announce{NoExport: true} },
 		"accept":         func(_ *BGP, n *Neighbor) { n.Accept = []netip.Prefix{{}} },
 	} {
 		bad := sample()

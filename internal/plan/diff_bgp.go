@@ -5,6 +5,8 @@ import (
 	"fmt"
 	"slices"
 	"strings"
+
+	"ropeway/internal/fabric"
 )
 
 // bgp compares what two routing daemons have to be.
@@ -44,6 +46,9 @@ func (b *BGP) describe() []string {
 	if len(b.Tags) > 0 {
 		parts = append(parts, "tags "+numbers(b.Tags))
 	}
+	if len(b.Communities) > 0 {
+		parts = append(parts, "communities "+list(b.Communities))
+	}
 	if b.MaxPaths > 1 {
 		parts = append(parts, fmt.Sprintf("shares packets among %d tunnels", b.MaxPaths))
 	}
@@ -78,7 +83,32 @@ func (n *Neighbor) describe() []string {
 	if len(n.Prefer) > 0 {
 		parts = append(parts, n.preferences())
 	}
+	return append(parts, n.Announce.describe()...)
+}
+
+// describe says what is added to routes, part by part.
+func (a *Announce) describe() (parts []string) {
+	if a == nil {
+		return nil
+	}
+	if len(a.Communities) > 0 {
+		parts = append(parts, "adds communities "+list(a.Communities))
+	}
+	if a.Prepend > 0 {
+		parts = append(parts, fmt.Sprintf("prepends its AS %d×", a.Prepend))
+	}
+	if a.NoExport {
+		parts = append(parts, "adds NO_EXPORT")
+	}
 	return parts
+}
+
+func list(communities []fabric.Community) string {
+	words := make([]string, len(communities))
+	for i, c := range communities {
+		words[i] = c.String()
+	}
+	return strings.Join(words, ",")
 }
 
 // preferences says what routes are worth: the first words of a list that can be long.

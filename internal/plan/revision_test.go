@@ -20,6 +20,7 @@ func TestRevisionsAreRevision(t *testing.T) {
 	full.Firewall.Rules = []Rule{{1, In, full.Firewall.Own, full.Firewall.Fabric, []fabric.Service{{Protocol: fabric.TCP, First: 1, Last: 9}}}}
 	full.Sysctls = []Sysctl{{"net/ipv4/ip_forward", "1"}}
 	full.BGP = speaker()
+	full.BGP.Neighbors[0].Announce = full.BGP.Neighbors[1].Announce
 	filled(t, "gateway", reflect.ValueOf(*full))
 
 	bare := &Gateway{Name: "bare", Devices: []Device{{Peers: []*Peer{{}, {AllowedIPs: []netip.Prefix{}}}}, {}}, Routes: []*Route{{}, {}}}

@@ -78,6 +78,8 @@ func TestSame(t *testing.T) {
 		func(g *Gateway) { g.BGP.Neighbors[0].Tags = nil },
 		func(g *Gateway) { g.BGP.Neighbors[0].Prefer[0].Metric++ },
 		func(g *Gateway) { g.BGP.Neighbors[0].BFD = nil },
+		func(g *Gateway) { g.BGP.Communities = nil },
+		func(g *Gateway) { g.BGP.Neighbors[1].Announce.Prepend++ },
 	}
 	for i, change := range changes {
 		a, b := someGateway(), someGateway()

@@ -120,13 +120,13 @@ func compare[T any](c *change, before, after []T, k kind[T]) {
 
 // What of each thing counts: everything but where it was written.
 
-// place writes what of a place is never only its own: addresses, topology, and the number that others know it by.
+// place writes what of a place is never only its own: addresses, topology, and the number and marks that others know it by.
 func place(p *intent.Place) string {
 	hubs := make([]string, 0, len(p.Hubs))
 	for _, h := range p.Hubs {
 		hubs = append(hubs, h.Name)
 	}
-	return fmt.Sprint(p.Name, p.Kind, p.Prefixes, p.Hub, hubs, p.ASN)
+	return fmt.Sprint(p.Name, p.Kind, p.Prefixes, p.Hub, hubs, p.ASN, p.Communities)
 }
 
 // inside writes the rest.
@@ -136,7 +136,7 @@ func inside(p *intent.Place) string {
 		out += fmt.Sprintf(" %s %q %s %d %t %d %s", g.Name, g.Zone, g.Endpoint, g.Port, g.NAT, g.Cores, g.Address)
 	}
 	for _, r := range p.Routers {
-		out += fmt.Sprintf(" %s %s %d %s %s", r.Name, r.Address, r.ASN, r.Accept, r.Password)
+		out += fmt.Sprintf(" %s %s %d %s %s %v", r.Name, r.Address, r.ASN, r.Accept, r.Password, r.Announce)
 	}
 	return out
 }

@@ -105,6 +105,38 @@ func TestForeign(t *testing.T) {
 	}
 }
 
+// What a router of a place is told is the place's own; marks of its prefixes are told to routers of others.
+func TestForeignToSpeakers(t *testing.T) {
+	const speaking = `apiVersion: ropeway/v1
+kind: Fabric
+metadata: {name: acme}
+spec:
+  topology: {mode: mesh}
+  routing: {mode: bgp}
+  regions:
+    - name: use1
+      communities: [64512:1]
+      prefixes: [10.10.0.0/16]
+      gateways: [{name: use1-a, endpoint: 203.0.113.10}]
+      neighbors: [{name: vpc, address: 10.10.0.2, asn: 64600, announce: {communities: [64512:2], prepend: 1}}]
+    - {name: euw1, prefixes: [10.20.0.0/16], gateways: [{name: euw1-a, endpoint: 203.0.113.20}]}
+  access: [{from: any, to: any}]
+`
+	for _, tt := range []struct{ old, new, place, foreign string }{
+		{"64512:2", "64512:3", "use1", ""},
+		{"64512:2", "64512:3", "euw1", "place use1"},
+		{"prepend: 1", "prepend: 2", "euw1", "place use1"},
+		{"prepend: 1", "noExport: true", "euw1", "place use1"},
+		{"64512:1", "64512:9", "use1", "place use1"},
+	} {
+		after := read(t, strings.Replace(speaking, tt.old, tt.new, 1))
+		got := strings.Join(scope.Foreign(read(t, speaking), after, []string{tt.place}), "; ")
+		if (tt.foreign == "") != (got == "") || !strings.Contains(got, tt.foreign) {
+			t.Errorf("%s for %s by %s: foreign is %q, want something with %q", tt.new, tt.old, tt.place, got, tt.foreign)
+		}
+	}
+}
+
 // What is only in the old file is not told to one who sends another.
 func TestWhatIsLeftOutIsNotNamed(t *testing.T) {
 	small := file[:strings.Index(file, "  segments:")] + "  access: [{from: any, to: any}]\n"
@@ -135,7 +167,9 @@ func TestEveryFieldIsSomebodys(t *testing.T) {
 	}{
 		{intent.Fabric{}, "Name Topology Routing Pools Places Segments Links Access Tests"},
 		{intent.Pools{}, "Links4 Links6 Devices"},
-		{intent.Place{}, "Name Kind Provider UnderlayMTU Prefixes Gateways Hub Hubs ASN Routers TakeOver Position"},
+		{intent.Place{}, "Name Kind Provider UnderlayMTU Prefixes Gateways Communities Hub Hubs ASN Routers TakeOver Position"},
+		{intent.Router{}, "Name Address ASN Accept Password Announce Position"},
+		{intent.Announcement{}, "Communities Prepend NoExport"},
 		{intent.Gateway{}, "Name Place Zone Endpoint Port NAT Address Cores Position"},
 		{intent.Segment{}, "Name Prefixes Position"},
 		{intent.Link{}, "A B UnderlayMTU Tunnels Path Position"},

@@ -185,6 +185,9 @@ func (s *speaker) offer(k *kind, r *learnt, n *plan.Neighbor) (offer, bool) {
 	if n.Tell == plan.TellLearnt {
 		o.metric = r.metric
 	}
+	if n.Announce != nil {
+		o.hops += n.Announce.Prepend
+	}
 	if s.drained {
 		o.metric += plan.DrainMetric
 	}

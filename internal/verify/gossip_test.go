@@ -285,6 +285,9 @@ func (s *gossip) entry(p *plan.Place, x netip.Prefix) string {
 				continue
 			}
 			t := told{len(b.path), 0, g.Name}
+			if n.Announce != nil {
+				t.hops += n.Announce.Prepend
+			}
 			if n.Tell == plan.TellLearnt {
 				t.metric = b.metric
 			}

@@ -116,6 +116,9 @@ func randomSpeakers(r *rand.Rand) (*plan.Fabric, Facts) {
 			x := f.router(g.Name, pick(r, []string{"core", "core", "other"}), part)
 			x.Spoke = r.IntN(2) == 0
 			x.Tell = pick(r, []plan.Tell{plan.TellLearnt, plan.TellLearnt, plan.TellAll, plan.TellOwn})
+			if r.IntN(2) == 0 {
+				x.Announce = &plan.Announce{Prepend: r.IntN(3), NoExport: r.IntN(2) == 0}
+			}
 		}
 		if r.IntN(3) == 0 {
 			g.BGP.Tags = []uint32{uint32(1 + r.IntN(3))}

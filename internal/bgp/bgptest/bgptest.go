@@ -22,6 +22,7 @@ func Run(t *testing.T, open func(dir string) bgp.Daemon) {
 		{"Drain", drain},
 		{"Tell", tell},
 		{"Router", router},
+		{"Communities", communities},
 		{"RouterOnLink", routerOnLink},
 		{"Password", password},
 		{"Crash", crash},

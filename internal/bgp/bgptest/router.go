@@ -29,9 +29,10 @@ router id 10.1.0.2;
 protocol device { }
 protocol bfd { }
 protocol static { ipv4;
-	route 10.1.64.0/18 unreachable { bgp_large_community.add((114, 1, 9)); bgp_large_community.add((114, 2, 1)); bgp_large_community.add((115, 1, 1)); bgp_med = 77; };
+	route 10.1.64.0/18 unreachable { bgp_community.add((65100, 1)); bgp_community.add((65535, 666)); bgp_ext_community.add((rt, 65100, 1)); bgp_large_community.add((114, 1, 9)); bgp_large_community.add((114, 2, 1)); bgp_large_community.add((115, 1, 1)); bgp_med = 77; };
 	route 10.66.0.0/16 unreachable;
 	route 10.1.192.0/18 unreachable { bgp_path.prepend(65200); };
+	# more
 }
 protocol bgp toward {
 	local 10.1.0.2 as 65100;
@@ -43,8 +44,8 @@ protocol bgp toward {
 }
 `
 
-// coreRouter makes the router and puts it on a gateway's LAN, as 10.1.0.2 beside 10.1.0.1, and the gateway makes it its neighbour.
-func (w *world) coreRouter(g *gateway, bits int) *coreRouter {
+// coreRouter makes the router, which announces some more routes, and puts it on a gateway's LAN, as 10.1.0.2 beside 10.1.0.1, and the gateway makes it its neighbour.
+func (w *world) coreRouter(g *gateway, bits int, more ...string) *coreRouter {
 	w.Helper()
 	needs(w.T, "bird")
 	needs(w.T, "birdc")
@@ -54,7 +55,7 @@ func (w *world) coreRouter(g *gateway, bits int) *coreRouter {
 	if err := os.Mkdir(r.dir, 0o700); err != nil {
 		w.Fatal(err)
 	}
-	if err := os.WriteFile(r.path("conf"), []byte(coreConfig), 0o600); err != nil {
+	if err := os.WriteFile(r.path("conf"), []byte(strings.Replace(coreConfig, "# more", strings.Join(more, "\n\t"), 1)), 0o600); err != nil {
 		w.Fatal(err)
 	}
 	nstest.In(w.T, r.ns, func() { command(w, "bird", "-c", r.path("conf"), "-s", r.path("ctl"), "-P", r.path("pid")) })
@@ -115,8 +116,8 @@ func router(w *world) {
 	})
 	a.sends("10.1.64.0/18", "lan")
 	got, _ := a.route("10.1.64.0/18", "core")
-	if len(got.Path) > 0 || len(got.Tags) > 0 || got.LocalPreference != 100 || got.Metric != 0 || !got.Best || got.NextHop != netip.MustParseAddr("10.1.0.2") {
-		w.Errorf("of the router's prefix a knows %+v: want no path, no tags, local preference 100 and no metric", got)
+	if len(got.Path) > 0 || len(got.Tags) > 0 || len(got.Communities) > 0 || got.LocalPreference != 100 || got.Metric != 0 || !got.Best || got.NextHop != netip.MustParseAddr("10.1.0.2") {
+		w.Errorf("of the router's prefix a knows %+v: want no path, no tags, no communities, local preference 100 and no metric", got)
 	}
 	b.hears("a", "10.1.0.0/16", "10.1.64.0/18", "fd00:1::/32")
 	if got, _ = b.route("10.1.64.0/18", "a"); fmt.Sprint(got.Path) != "[65001]" || len(got.Tags) > 0 {

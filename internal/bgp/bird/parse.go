@@ -1,12 +1,14 @@
 package bird
 
 import (
+	"fmt"
 	"net/netip"
 	"strconv"
 	"strings"
 	"time"
 
 	"ropeway/internal/bgp"
+	"ropeway/internal/fabric"
 	"ropeway/internal/plan"
 )
 
@@ -198,13 +200,23 @@ func (r *route) attribute(key, value string) {
 		r.LocalPreference = number(value)
 	case "BGP.med":
 		r.Metric = number(value)
-	case "BGP.large_community": // "(114, 1, 7) (114, 1, 9)"
+	case "BGP.community", "BGP.large_community": // "(64512,1) (64512,2)", "(114, 1, 7) (114, 1, 9)"
 		for part := range strings.SplitSeq(value, ")") {
-			f := strings.Split(strings.TrimLeft(part, " ("), ",")
-			if len(f) == 3 && number(f[0]) == plan.TagASN && number(f[1]) == 1 {
-				r.Tags = append(r.Tags, number(f[2]))
-			}
+			r.community(strings.NewReplacer("(", "", " ", "", ",", ":").Replace(part))
 		}
+	}
+}
+
+// community reads one that is written as fabric.ParseCommunity has it.
+func (r *route) community(text string) {
+	if rest, ours := strings.CutPrefix(text, fmt.Sprintf("%d:", plan.TagASN)); ours && strings.Contains(rest, ":") {
+		if kind, tag, _ := strings.Cut(rest, ":"); kind == "1" {
+			r.Tags = append(r.Tags, number(tag))
+		}
+		return
+	}
+	if c, err := fabric.ParseCommunity(text); err == nil {
+		r.Communities = append(r.Communities, c)
 	}
 }
 

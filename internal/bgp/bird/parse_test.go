@@ -73,6 +73,7 @@ const (
 		" \tBGP.next_hop: 10.9.0.1 fe80::1\n" +
 		" \tBGP.med: 40\n" +
 		" \tBGP.local_pref: 200\n" +
+		" \tBGP.community: (64512,1) (65535,65281)\n" +
 		" \tBGP.large_community: (114, 1, 7) (114, 2, 8) (115, 1, 9) (114, 1, 10)\n" +
 		" \tfrom_as: 65002\n" +
 		"1007-                     unicast [n4_10_9_0_3 06:37:00.611 from 10.9.0.3] (100) [i]\n" +
@@ -116,9 +117,9 @@ func TestParse(t *testing.T) {
 		best    bool // the second way
 	}{{carried, true}, {carried[:0], false}} {
 		got = fmt.Sprintf("%+v", routes(sessions, known, c.carried))
-		want = "[{Prefix:10.1.0.0/16 Neighbor: NextHop:invalid IP Device: Path:[] LocalPreference:0 Metric:0 Tags:[] Best:true}" +
-			fmt.Sprintf(" {Prefix:10.2.0.0/16 Neighbor:use1-a NextHop:10.9.0.1 Device:rw1 Path:[65003 65002 65009] LocalPreference:200 Metric:40 Tags:[7 10] Best:%v}", c.best) +
-			fmt.Sprintf(" {Prefix:10.2.0.0/16 Neighbor:use1-c NextHop:10.9.0.3 Device:rw3 Path:[] LocalPreference:0 Metric:0 Tags:[] Best:%v}]", c.best)
+		want = "[{Prefix:10.1.0.0/16 Neighbor: NextHop:invalid IP Device: Path:[] LocalPreference:0 Metric:0 Tags:[] Communities:[] Best:true}" +
+			fmt.Sprintf(" {Prefix:10.2.0.0/16 Neighbor:use1-a NextHop:10.9.0.1 Device:rw1 Path:[65003 65002 65009] LocalPreference:200 Metric:40 Tags:[7 10] Communities:[64512:1 65535:65281 115:1:9] Best:%v}", c.best) +
+			fmt.Sprintf(" {Prefix:10.2.0.0/16 Neighbor:use1-c NextHop:10.9.0.3 Device:rw3 Path:[] LocalPreference:0 Metric:0 Tags:[] Communities:[] Best:%v}]", c.best)
 		if got != want {
 			t.Errorf("routes\n%s, want\n%s", got, want)
 		}

@@ -8,11 +8,18 @@ import (
 	"strings"
 
 	"ropeway/internal/bgp"
+	"ropeway/internal/fabric"
 	"ropeway/internal/plan"
 )
 
-// gracefulShutdown is the community of RFC 8326 as BIRD writes it.
-const gracefulShutdown = "(65535, 0)"
+// Communities of RFC 8326 and RFC 1997 as BIRD writes them.
+const (
+	gracefulShutdown = "(65535, 0)"
+	noExport         = "(65535, 65281)"
+)
+
+// asksForLess are the communities by which somebody asks for less (see plan.TagASN): GRACEFUL_SHUTDOWN, and those of RFC 1997, which BIRD itself obeys.
+const asksForLess = "(65535, 0), (65535, 65281..65283)"
 
 // imports writes what is believed of a neighbour, and what that is worth here. Hops are counted in the path as it came.
 func (t *text) imports(n *plan.Neighbor) {
@@ -33,7 +40,8 @@ func (t *text) imports(n *plan.Neighbor) {
 	if n.External() {
 		t.line("from_router = 1;")
 		t.line("bgp_path.delete(%d);", n.ASN) // what a router of the place announces is the place's
-		t.line("bgp_large_community.delete([ (%d, *, *) ]);", plan.TagASN)
+		t.line("bgp_community = filter(bgp_community, [ %s ]);", asksForLess)
+		t.line("bgp_large_community.empty; bgp_ext_community.empty;")
 	}
 	t.line("bgp_local_pref = %d; bgp_med = 0;", plan.DefaultLocalPreference)
 	t.prefer(n.Prefer)
@@ -90,7 +98,35 @@ func (t *text) exports(c *bgp.Config, n *plan.Neighbor) {
 	if c.Drained && !n.External() {
 		t.line("bgp_community.add(%s);", gracefulShutdown)
 	}
+	if n.External() {
+		t.line("bgp_large_community.delete([ (%d, *, *) ]);", plan.TagASN)
+	}
+	if n.Announce != nil {
+		t.announced(c.ASN, n.Announce)
+	}
 	t.line("accept;")
+}
+
+// announced adds what routers of the place get beside routes.
+func (t *text) announced(asn uint32, a *plan.Announce) {
+	t.mark(a.Communities)
+	if a.NoExport {
+		t.line("bgp_community.add(%s);", noExport)
+	}
+	for range a.Prepend {
+		t.line("bgp_path.prepend(%d);", asn)
+	}
+}
+
+// mark adds communities.
+func (t *text) mark(list []fabric.Community) {
+	for _, c := range list {
+		attribute := "bgp_community"
+		if c.Large() {
+			attribute = "bgp_large_community"
+		}
+		t.line("%s.add((%s));", attribute, strings.ReplaceAll(c.String(), ":", ", "))
+	}
 }
 
 // originated writes what is said of the gateway's own prefixes.
@@ -101,6 +137,7 @@ func (t *text) originated(c *bgp.Config, n *plan.Neighbor) {
 	for _, number := range slices.Concat(c.Tags, n.Tags) {
 		t.line("bgp_large_community.add(%s);", tag(number))
 	}
+	t.mark(c.Communities)
 }
 
 // learnt writes which of the routes that were learnt are told.

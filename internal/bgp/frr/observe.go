@@ -14,6 +14,7 @@ import (
 	"time"
 
 	"ropeway/internal/bgp"
+	"ropeway/internal/fabric"
 	"ropeway/internal/plan"
 )
 
@@ -199,7 +200,10 @@ type routeJSON struct {
 		Overall bool `json:"overall"`
 	} `json:"bestpath"`
 	Multipath bool `json:"multipath"`
-	Large     struct {
+	Standard  struct {
+		String string `json:"string"`
+	} `json:"community"`
+	Large struct {
 		String string `json:"string"`
 	} `json:"largeCommunity"`
 	Nexthops []struct {
@@ -325,12 +329,35 @@ func (r *routeJSON) route(prefix netip.Prefix, from map[netip.Addr]session) bgp.
 			out.Path = append(out.Path, uint32(n))
 		}
 	}
+	for _, word := range strings.Fields(r.Standard.String) {
+		if c, err := fabric.ParseCommunity(cmp.Or(orderNamed(word), word)); err == nil {
+			out.Communities = append(out.Communities, c)
+		}
+	}
 	for _, word := range strings.Fields(r.Large.String) {
+		c, err := fabric.ParseCommunity(word)
 		if t, found := strings.CutPrefix(word, tags); found {
 			if n, err := strconv.ParseUint(t, 10, 32); err == nil {
 				out.Tags = append(out.Tags, uint32(n))
 			}
+		} else if err == nil && !strings.HasPrefix(word, ours) {
+			out.Communities = append(out.Communities, c)
 		}
 	}
 	return out
+}
+
+// orderNamed returns the community that FRR calls by a name, of those that routes of a fabric can have.
+func orderNamed(word string) string {
+	switch word {
+	case "graceful-shutdown":
+		return "65535:0"
+	case "no-export":
+		return "65535:65281"
+	case "no-advertise":
+		return "65535:65282"
+	case "local-AS":
+		return "65535:65283"
+	}
+	return ""
 }

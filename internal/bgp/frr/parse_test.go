@@ -24,7 +24,7 @@ const (
 "10.1.0.0/16":[{"prefix":"10.1.0.0/16"},{"aspath":{"string":"Local","segments":[],"length":0},"origin":"IGP","metric":0,"weight":32768,"valid":true,"sourced":true,"local":true,
 "bestpath":{"overall":true,"selectionReason":"First path received"},"nexthops":[{"ip":"0.0.0.0","afi":"ipv4","used":true}],"peer":{"peerId":"0.0.0.0","routerId":"10.255.0.1"}}],
 "10.2.0.0/16":[{"aspath":{"string":"65003 65002","length":2},"origin":"IGP","metric":40,"locPrf":200,"valid":true,"multipath":true,
-"largeCommunity":{"string":"114:1:7 114:0:1 115:1:9 114:1:10","list":[]},
+"community":{"string":"64512:1 no-export","list":["64512:1","noExport"]},"largeCommunity":{"string":"114:1:7 114:0:1 115:1:9 114:1:10","list":[]},
 "nexthops":[{"ip":"10.254.1.1","afi":"ipv4","used":true},{"ip":"fe80::1","scope":"link-local"}],"peer":{"peerId":"10.254.1.1","routerId":"10.255.0.2","type":"external"}}]}}`
 )
 
@@ -37,8 +37,8 @@ func TestParse(t *testing.T) {
 		t.Errorf("neighbours\n%s, %v, want\n%s", got, err, want)
 	}
 	routes, err := parseRoutes([]byte(saidRoutes), map[netip.Addr]session{netip.MustParseAddr("10.254.1.1"): {"use1-a", "rwa"}})
-	want = "[{Prefix:10.1.0.0/16 Neighbor: NextHop:invalid IP Device: Path:[] LocalPreference:100 Metric:0 Tags:[] Best:true}" +
-		" {Prefix:10.2.0.0/16 Neighbor:use1-a NextHop:10.254.1.1 Device:rwa Path:[65003 65002] LocalPreference:200 Metric:40 Tags:[7 10] Best:true}]"
+	want = "[{Prefix:10.1.0.0/16 Neighbor: NextHop:invalid IP Device: Path:[] LocalPreference:100 Metric:0 Tags:[] Communities:[] Best:true}" +
+		" {Prefix:10.2.0.0/16 Neighbor:use1-a NextHop:10.254.1.1 Device:rwa Path:[65003 65002] LocalPreference:200 Metric:40 Tags:[7 10] Communities:[64512:1 65535:65281 115:1:9] Best:true}]"
 	if got := fmt.Sprintf("%+v", routes); err != nil || got != want {
 		t.Errorf("routes\n%s, %v, want\n%s", got, err, want)
 	}

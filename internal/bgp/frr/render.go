@@ -11,6 +11,7 @@ import (
 	"strings"
 
 	"ropeway/internal/bgp"
+	"ropeway/internal/fabric"
 	"ropeway/internal/plan"
 )
 
@@ -21,6 +22,7 @@ func Render(c *bgp.Config) string {
 
 // Large communities of ours (see plan.TagASN): the tags, and the marks of what a spoke told and of what a router of the place told, which stay on the gateway.
 const (
+	ours       = "114:"
 	tags       = "114:1:"
 	spokeMark  = "114:0:1"
 	routerMark = "114:0:2"
@@ -88,6 +90,17 @@ func (r *renderer) tag(n uint32) string {
 	name := fmt.Sprintf("RW-TAG-%d", n)
 	r.simple("", fmt.Sprintf("bgp large-community-list standard %s seq 5 permit %s%d", name, tags, n))
 	return name
+}
+
+// foreign strips what comes from outside of all communities but those that ask for less, which FRR itself obeys, the first apart (see plan.TagASN). FRR holds what it
+// writes of each community against an expanded list, and the first line that fits decides.
+func (r *renderer) foreign() []string {
+	for i, asks := range []string{"graceful-shutdown", "no-export", "no-advertise", "local-AS"} {
+		r.simple("", fmt.Sprintf("bgp community-list expanded RW-FOREIGN seq %d deny ^%s$", 5*(i+1), asks))
+	}
+	r.simple("", "bgp community-list expanded RW-FOREIGN seq 100 permit .")
+	r.simple("", "bgp large-community-list expanded RW-ANY seq 5 permit .")
+	return []string{"set comm-list RW-FOREIGN delete", "set large-comm-list RW-ANY delete", "set extcommunity none"}
 }
 
 // prefixes returns the list of prefixes that holds those of a family and longer ones.
@@ -198,11 +211,11 @@ func (r *renderer) preferred(entries []entry, n *plan.Neighbor) []entry {
 
 // believe writes what is believed of a neighbour. What a router of the place announces looks as if the place originated it.
 func (r *renderer) believe(n *plan.Neighbor) string {
-	foreign := "set large-comm-list RW-MARKS delete"
+	foreign := []string{"set large-comm-list RW-MARKS delete"}
 	if n.External() {
-		foreign = "set large-comm-list RW-OURS delete"
+		foreign = r.foreign()
 	}
-	entries := []entry{{permit: true, do: append(r.accepted(n), foreign), next: 3}, {permit: false}} // what he may not announce ends at the second
+	entries := []entry{{permit: true, do: append(r.accepted(n), foreign...), next: 3}, {permit: false}} // what he may not announce ends at the second
 	switch {
 	case n.External():
 		entries = append(entries, entry{permit: true, do: []string{"set large-community " + routerMark + " additive"}, next: -1})
@@ -226,11 +239,14 @@ func (r *renderer) tellTo(n *plan.Neighbor) string {
 	const last = 5 // the entry that all that is told comes to
 	own := func(match string) entry {
 		e := entry{permit: true, do: []string{match}, next: last}
+		m := marking{}
 		if n.External() {
 			e.do = append(e.do, "set metric 0")
-		} else if words := communities(r.c.Tags, n.Tags); words != "" {
-			e.do = append(e.do, "set large-community "+words+" additive")
+		} else {
+			m.tag(r.c.Tags, n.Tags)
 		}
+		m.add(r.c.Communities)
+		e.do = append(e.do, m.lines()...)
 		return e
 	}
 	entries := []entry{own("match as-path RW-OWN"), own("match large-community RW-ROUTER"), {permit: false}, {permit: false}}
@@ -245,7 +261,7 @@ func (r *renderer) tellTo(n *plan.Neighbor) string {
 	return r.policy(append(entries, r.parting(n)...))
 }
 
-// parting ends what a neighbour is told: marks stay here, tags with gateways, and who is drained says so.
+// parting ends what a neighbour is told: marks stay here, tags with gateways, who is drained says so, and routers of the place get what is announced beside.
 func (r *renderer) parting(n *plan.Neighbor) []entry {
 	e := entry{permit: true, do: []string{"set large-comm-list RW-MARKS delete"}}
 	if n.External() {
@@ -259,17 +275,54 @@ func (r *renderer) parting(n *plan.Neighbor) []entry {
 		e.next = -1
 		return []entry{e, {permit: true, do: []string{"set community graceful-shutdown additive"}}}
 	}
-	return []entry{e}
+	if n.Announce == nil {
+		return []entry{e}
+	}
+	e.next = -1
+	return []entry{e, r.announced(n.Announce)}
 }
 
-func communities(lists ...[]uint32) string {
-	var out []string
-	for _, l := range lists {
-		for _, t := range l {
-			out = append(out, tags+strconv.FormatUint(uint64(t), 10))
+// announced adds what routers of the place get beside routes.
+func (r *renderer) announced(a *plan.Announce) entry {
+	m := marking{}
+	m.add(a.Communities)
+	if a.NoExport {
+		m.standard = append(m.standard, "no-export")
+	}
+	e := entry{permit: true, do: m.lines()}
+	if a.Prepend > 0 {
+		e.do = append(e.do, "set as-path prepend"+strings.Repeat(fmt.Sprintf(" %d", r.c.ASN), a.Prepend))
+	}
+	return e
+}
+
+// A marking is the communities that an entry adds. It has one line for each kind: in FRR a second one takes the place of the first.
+type marking struct{ standard, large []string }
+
+func (m *marking) tag(lists ...[]uint32) {
+	for _, t := range slices.Concat(lists...) {
+		m.large = append(m.large, tags+strconv.FormatUint(uint64(t), 10))
+	}
+}
+
+func (m *marking) add(list []fabric.Community) {
+	for _, c := range list {
+		if c.Large() {
+			m.large = append(m.large, c.String())
+		} else {
+			m.standard = append(m.standard, c.String())
 		}
 	}
-	return strings.Join(out, " ")
+}
+
+func (m *marking) lines() (do []string) {
+	if len(m.standard) > 0 {
+		do = append(do, "set community "+strings.Join(m.standard, " ")+" additive")
+	}
+	if len(m.large) > 0 {
+		do = append(do, "set large-community "+strings.Join(m.large, " ")+" additive")
+	}
+	return do
 }
 
 // speaker writes what holds for all sessions.

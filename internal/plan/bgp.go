@@ -70,8 +70,8 @@ const (
 // DefaultLocalPreference is that of a route that nothing prefers: BGP's usual one.
 const DefaultLocalPreference = 100
 
-// DrainMetric is what a gateway that is drained adds to the metric that it tells routers of its place: more than any Preference's.
-const DrainMetric = 1 << 20
+// DrainMetric is what a gateway that is drained adds to the metric that it tells routers of its place: more than any Preference's, up to 37,000 gateways of hubs.
+const DrainMetric = 1 << 28
 
 // A Preference sets what routes are worth on import.
 type Preference struct {

@@ -292,7 +292,7 @@ func (s *gossip) entry(p *plan.Place, x netip.Prefix) string {
 				t.metric = b.metric
 			}
 			if slices.Contains(s.facts.Drained, g.Name) {
-				t.metric += 1 << 20
+				t.metric += 1 << 28
 			}
 			byRouter[n.Name] = append(byRouter[n.Name], t)
 		}

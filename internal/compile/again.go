@@ -22,7 +22,7 @@ func samePools(a, b intent.Pools) bool { return a.Links4 == b.Links4 && a.Links6
 
 // samePlace compares what the graph is made of: everything but prefixes.
 func samePlace(a, b *intent.Place) bool {
-	return a.Name == b.Name && a.Kind == b.Kind && a.UnderlayMTU == b.UnderlayMTU && a.Hub == b.Hub &&
+	return a.Name == b.Name && a.Kind == b.Kind && a.UnderlayMTU == b.UnderlayMTU && a.Hub == b.Hub && a.Ranked == b.Ranked &&
 		slices.EqualFunc(a.Hubs, b.Hubs, func(x, y *intent.Place) bool { return x.Name == y.Name }) &&
 		slices.EqualFunc(a.Gateways, b.Gateways, func(x, y *intent.Gateway) bool {
 			return x.Name == y.Name && x.Endpoint == y.Endpoint && x.Port == y.Port && x.NAT == y.NAT

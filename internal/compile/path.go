@@ -10,7 +10,7 @@ import "slices"
 //	direct       S – T            home(S,T), home(T,S)         each side spreads its remote places over its gateways
 //	spoke, hub   S – H            face(S,h), h = home(H,S)     the spoke answers a hub's gateway always from the same gateway
 //	hubs         H – J            the same position in both    so that face(H, face(J,h)) = h
-//	via a hub    S – H – T        face(S,h), h, face(T,h)      h chosen by the pair, so pairs spread over hubs and their gateways
+//	via a hub    S – H – T        face(S,h), h, face(T,h)      h chosen by the pair: of the hubs that both like best, so pairs spread over those and their gateways
 //	via two      S – H – J – T    face(S,h), h, j, face(T,j)   h is S's exit and j is T's, whoever the other is
 //
 // At a hub's gateway h, packets for an attached spoke T go to face(T,h), for another spoke to T's exit, for another hub J to
@@ -55,8 +55,14 @@ func direct(way []*gateway, s, t *place) []*gateway {
 // common returns the gateway through which two spokes of a common hub talk, or nil.
 func (g *graph) common(s, t *place) *gateway {
 	var shared []*place
+	least := 0
 	for _, h := range s.hubs {
-		if slices.Contains(t.hubs, h) {
+		if !slices.Contains(t.hubs, h) {
+			continue
+		}
+		if liked := s.level(h) + t.level(h); len(shared) == 0 || liked < least {
+			shared, least = append(shared[:0], h), liked
+		} else if liked == least {
 			shared = append(shared, h)
 		}
 	}
@@ -67,6 +73,17 @@ func (g *graph) common(s, t *place) *gateway {
 	pair := s.ordinal + t.ordinal
 	hub := shared[pair%len(shared)]
 	return hub.gateways[pair/len(shared)%len(hub.gateways)]
+}
+
+// levels bounds the hubs of a spoke that are told apart where it meets another spoke: those that follow are liked as the last.
+const levels = 4
+
+// level returns how a spoke likes one of its hubs: 0 is the best. Where the file does not say, it likes all alike.
+func (p *place) level(hub *place) int {
+	if !p.Ranked {
+		return 0
+	}
+	return min(slices.Index(p.hubs, hub), levels-1)
 }
 
 // home returns the gateway of p that serves a remote place: one after the other, in the order of the remote ordinals.
@@ -103,6 +120,9 @@ func seat(places []*place, gw *gateway) (at, of int) {
 func (p *place) exit() *gateway {
 	if len(p.hubs) == 0 {
 		return nil
+	}
+	if p.Ranked {
+		return p.hubs[0].home(p)
 	}
 	return p.hubs[p.ordinal%len(p.hubs)].home(p)
 }

@@ -44,6 +44,9 @@ func randomFabric(r *rand.Rand) *intent.Fabric {
 			if p.Hubs == nil {
 				p.Hubs = slices.Clone(hubs[r.IntN(len(hubs)):][:1])
 			}
+			if p.Ranked = r.IntN(2) == 0; p.Ranked {
+				r.Shuffle(len(p.Hubs), func(i, j int) { p.Hubs[i], p.Hubs[j] = p.Hubs[j], p.Hubs[i] })
+			}
 		}
 	}
 	for range r.IntN(3) {

@@ -12,8 +12,9 @@ import (
 //
 //	direct      S – T          all tunnels between the two places have a rank, one order for both. Each gateway uses the best tunnel that it has; each
 //	                           place's router uses the gateway with the best one. Both come to the best that is left, however many are lost.
-//	via a hub   S – H – T      the hub's gateway is ranked by what S and T have in common (the sum of their tags), so S and T agree on the best that
-//	                           both still have; which of its own gateways a spoke uses with it, spoke and hub agree on as above.
+//	via a hub   S – H – T      the hub's gateway is ranked by how both like the hub (the sum of their levels), and then by what S and T have in common (the sum of
+//	                           their classes), so S and T agree on the best that both still have; which of its own gateways a spoke uses with it, spoke and hub agree
+//	                           on as above.
 //	via two     S – H – J – T  the hub's gateway next to a spoke is that spoke's own choice; it puts the rank on what it announces there, and the other
 //	                           hub goes by it. While the two hubs' gateways all reach each other, both directions agree.
 //
@@ -21,9 +22,10 @@ import (
 //
 // Pairs of places are spread over gateways by their ordinals, as with static routing.
 
-// Tags of routes. A place that is no hub tells which class it is of; what it announces to a hub's gateway has a tag that says how it likes that one.
+// Tags of routes. A place that is no hub tells which class it is of; what it announces to a hub's gateway has a tag that says how it likes that one, and where it
+// does not like the hub best, one that says class and level together.
 const (
-	classes   = 16  // tags 1 to 16
+	classes   = 16  // tags 1 to 16, and as many for each level of the hub but the first: up to 64
 	firstExit = 100 // tag of the hub's gateway that a spoke likes best; the next one has the next
 	mostExits = 256 // gateways that are ranked: of a spoke with more, those that follow are liked alike
 )
@@ -54,6 +56,9 @@ func (p *place) class() uint32 {
 	}
 	return uint32(p.ordinal%classes) + 1
 }
+
+// classAt returns the tag of a class where the hub is of a level.
+func classAt(level int, class uint32) uint32 { return uint32(classes*level) + class }
 
 // rank returns how good a tunnel is for the traffic between the two places that it joins: 0 is the best. Both ends give it the same rank.
 func (s *strand) rank() int {
@@ -94,17 +99,21 @@ func (s *strand) face() int {
 	return turn(spoke.position-spoke.place.facing(hub).position, spoke.place)
 }
 
-// exit ranks a hub's gateway among all that a spoke has, for what it shares no hub with.
+// exit ranks a hub's gateway among all that a spoke has, for what it shares no hub with: hub after hub where the spoke ranks them, going round within each; else going round
+// all of them.
 func (g *graph) exit(spoke *place, hub *gateway) int {
 	at, n := seat(spoke.hubs, hub)
+	if spoke.Ranked {
+		return min(at-hub.position+turn(hub.position-spoke.ordinal, hub.place), mostExits-1)
+	}
 	return min(modulo(at-spoke.ordinal, n), mostExits-1)
 }
 
-// commonRank ranks a hub's gateway for the traffic between two spokes of these classes: by its place among all of the fabric's hubs, going round from where the sum of the
-// classes says. Of any that both have, both find the same one best.
-func (g *graph) commonRank(hub *gateway, a, b uint32) int {
+// commonRank ranks a hub's gateway for the traffic between two spokes of these classes, whose levels of the hub come to liked: by that, then by its seat
+// among all of the fabric's hubs, going round from where the sum of the classes says. Of any that both have, both find the same one best.
+func (g *graph) commonRank(hub *gateway, liked int, a, b uint32) int {
 	at, n := seat(g.hubsInOrder(), hub)
-	return modulo(at-int((a+b)%classes), n)
+	return liked*n + modulo(at-int((a+b)%classes), n)
 }
 
 func (g *graph) hubsInOrder() []*place {
@@ -135,10 +144,24 @@ func (g *graph) prefer(s *strand) []plan.Preference {
 		return append(out, plan.Preference{LocalPreference: liked, Metric: uint32(mostExits*step + s.rank())})
 	}
 	out := []plan.Preference{direct}
-	for c := range uint32(classes) {
-		out = append(out, plan.Preference{Hops: 2, Tag: c + 1, LocalPreference: liked, Metric: uint32(g.commonRank(s.peer, mine.class(), c+1)*step + s.face())})
+	for level := g.levelsOf(far) - 1; level >= 0; level-- { // a route with the tag of a level has that of its class, too
+		for c := uint32(1); c <= classes; c++ {
+			rank := g.commonRank(s.peer, mine.level(far)+level, mine.class(), c)
+			out = append(out, plan.Preference{Hops: 2, Tag: classAt(level, c), LocalPreference: liked, Metric: uint32(rank*step + s.face())})
+		}
 	}
 	return append(out, plan.Preference{LocalPreference: liked, Metric: uint32(g.exit(mine, s.peer)*step + s.face())})
+}
+
+// levelsOf returns how many levels a hub is of, to any of its spokes.
+func (g *graph) levelsOf(hub *place) int {
+	most := 0
+	for _, p := range g.places {
+		if slices.Contains(p.hubs, hub) {
+			most = max(most, p.level(hub))
+		}
+	}
+	return most + 1
 }
 
 // exitsOf returns how many ranks the spokes of a hub give to hubs' gateways.
@@ -161,7 +184,11 @@ func (g *graph) inTurn(s, t *place) []*gateway {
 	}
 	if g.common(s, t) != nil {
 		return ranked(s, func(x *strand) (int, bool) {
-			return g.commonRank(x.peer, s.class(), t.class())*step + x.face(), slices.Contains(s.hubs, x.peer.place) && slices.Contains(t.hubs, x.peer.place)
+			hub := x.peer.place
+			if !slices.Contains(s.hubs, hub) || !slices.Contains(t.hubs, hub) {
+				return 0, false
+			}
+			return g.commonRank(x.peer, s.level(hub)+t.level(hub), s.class(), t.class())*step + x.face(), true
 		})
 	}
 	if s.Hub { // t is a spoke of another hub

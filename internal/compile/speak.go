@@ -131,6 +131,9 @@ func (e *speakers) neighbors(s *strand) (out []*plan.Neighbor) {
 		case far.Hub:
 			n.MaxHops = 3
 			n.Tags = []uint32{firstExit + uint32(e.graph.exit(mine, s.peer))}
+			if level := mine.level(far); level > 0 {
+				n.Tags = append(n.Tags, classAt(level, mine.class()))
+			}
 		}
 		out = append(out, n)
 	}

@@ -2,6 +2,7 @@ package compile
 
 import (
 	"fmt"
+	"maps"
 	"math/rand/v2"
 	"net/netip"
 	"slices"
@@ -111,4 +112,108 @@ func TestOnlyHubsCarry(t *testing.T) {
 	if slices.Min(ways[:]) < 20 {
 		t.Error("too few to say anything")
 	}
+}
+
+// TestHubsInOrder: the hub through which two spokes meet is the one that they like best together, and the hub through which a spoke meets those that share none with it
+// is the one that it likes best: with static routing, and with BGP whether routers learn or not.
+func TestHubsInOrder(t *testing.T) {
+	met, left := 0, 0
+	for seed := range uint64(600) {
+		in := speaking(rand.New(rand.NewPCG(seed, 5)))
+		switch seed % 3 {
+		case 0:
+			in.Routing = intent.Routing{Mode: fabric.Static}
+		case 1: // what routers do not learn stands in route tables
+			for _, p := range in.Places {
+				p.Routers = nil
+			}
+		}
+		var ends [][2]*intent.Place
+		for _, s := range in.Places {
+			for _, to := range in.Places {
+				if s != to && s.Hubs != nil && !to.Hub && !linked(in, s, to) {
+					ends = append(ends, [2]*intent.Place{s, to})
+					in.Tests = append(in.Tests, intent.Test{From: intent.Selector{Prefixes: s.Prefixes}, To: intent.Selector{Prefixes: to.Prefixes}, Expect: intent.Reachable})
+				}
+			}
+		}
+		p, _ := Compile(in, nil)
+		for i, result := range verify.New(p, verify.Facts{}).Check(in).Tests {
+			s, to := ends[i][0], ends[i][1]
+			if result.Forward.DroppedBy != nil { // a guard, or a rule that random places do not have
+				continue
+			}
+			via := in.Place(p.Gateway(result.Forward.Gateways[1]).Place)
+			best, shared := bestHubs(in, s, to)
+			if !slices.Contains(best, via) {
+				t.Fatalf("seed %d, %s: %s, which has the hubs %s (ranked %t), goes to %s by %v, want by one of %s", seed, in.Routing.Mode, s.Name, called(s.Hubs), s.Ranked, to.Name, result.Forward.Gateways, called(best))
+			}
+			if shared && s.Ranked {
+				met++
+			} else if s.Ranked {
+				left++
+			}
+		}
+	}
+	t.Logf("%d pairs met at a hub, %d spokes left by one", met, left)
+	if met < 200 || left < 50 {
+		t.Error("too few to say anything")
+	}
+}
+
+func linked(in *intent.Fabric, a, b *intent.Place) bool {
+	return slices.ContainsFunc(in.Links, func(l intent.Link) bool { return l.A == a && l.B == b || l.A == b && l.B == a })
+}
+
+// hubsOf returns all places that are hubs of a spoke: those that it names, and then those that a link joins it with.
+func hubsOf(in *intent.Fabric, s *intent.Place) []*intent.Place {
+	out := slices.Clone(s.Hubs)
+	for l := range in.Joined() {
+		for _, pair := range [][2]*intent.Place{{l.A, l.B}, {l.B, l.A}} {
+			if pair[0] == s && pair[1].Hub && !slices.Contains(out, pair[1]) {
+				out = append(out, pair[1])
+			}
+		}
+	}
+	return out
+}
+
+// bestHubs returns the hubs that two spokes share and like best together, or those by which the first leaves.
+func bestHubs(in *intent.Fabric, s, to *intent.Place) (best []*intent.Place, shared bool) {
+	mine, theirs := hubsOf(in, s), hubsOf(in, to)
+	liked := map[*intent.Place]int{}
+	for i, h := range mine {
+		at := slices.Index(theirs, h)
+		switch {
+		case at < 0:
+			liked[h] = 1 << 10
+			continue
+		case !s.Ranked && !to.Ranked:
+			liked[h] = 0
+		case !s.Ranked:
+			liked[h] = at
+		case !to.Ranked:
+			liked[h] = i
+		default:
+			liked[h] = i + at
+		}
+		shared = true
+	}
+	if !shared && s.Ranked {
+		return mine[:1], false
+	}
+	least := slices.Min(slices.Collect(maps.Values(liked)))
+	for h, n := range liked {
+		if n == least {
+			best = append(best, h)
+		}
+	}
+	return best, shared
+}
+
+func called(places []*intent.Place) (names []string) {
+	for _, p := range places {
+		names = append(names, p.Name)
+	}
+	return names
 }

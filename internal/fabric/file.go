@@ -97,7 +97,7 @@ type Place struct {
 	Provider    Text      `key:"provider" is:"name" doc:"Whose cloud or network it is: aws, gcp, azure, equinix …"`
 	Underlay    Underlay  `key:"underlay" doc:"What the place's own path carries."`
 	Prefixes    []Text    `key:"prefixes,required" items:"1-" is:"prefix" doc:"The prefixes that the place owns."`
-	Hubs        []Text    `key:"hubs" items:"1-" is:"name" doc:"The hubs of this spoke. Default: all of topology.hubs."`
+	Hubs        []Text    `key:"hubs" items:"1-" is:"name" doc:"The hubs of this spoke, the one first by which its traffic goes while it can. Default: all of topology.hubs, liked alike."`
 	ASN         Number    `key:"asn" is:"asn" doc:"AS number of the place, with routing mode bgp. Default: one out of 4200000001-4200065536 that stays."`
 	Communities []Text    `key:"communities" items:"1-16" is:"community" doc:"Communities that the place's prefixes have wherever they are announced: 64512:100, or 4200000001:1:2."`
 	Routers     []Router  `key:"neighbors" items:"1-16" noun:"neighbor" doc:"Routers on the LAN of the place that its gateways speak BGP with."`

@@ -68,7 +68,8 @@ type Place struct {
 	Gateways    []*Gateway         // in file order
 	Communities []fabric.Community // on its prefixes wherever they are announced; sorted
 	Hub         bool
-	Hubs        []*Place // the hubs of a spoke, in the order of topology.hubs; nil for a hub and in a mesh
+	Hubs        []*Place // the hubs of a spoke; nil for a hub and in a mesh
+	Ranked      bool     // Hubs stand in the order in which the spoke goes by them; else it likes all alike, and they stand in that of topology.hubs
 	ASN         uint32   // 0: one is given out
 	Routers     []Router // in file order
 	TakeOver    bool     // its gateways hold its route table among themselves

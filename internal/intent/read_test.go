@@ -90,8 +90,12 @@ func TestMeaningOfEveryKey(t *testing.T) {
 	if !a.Hub || !b.Hub || a.Hubs != nil || c.Hub || in.Place("nobody") != nil || a.Kind != fabric.Region || c.Kind != fabric.Site {
 		t.Errorf("hubs are wrong: %+v", in.Places)
 	}
-	if len(e.Hubs) != 2 || e.Hubs[0] != b || e.Hubs[1] != a {
-		t.Errorf("the hubs of a spoke stand in the order of topology.hubs: %v", e.Hubs)
+	if len(e.Hubs) != 2 || e.Hubs[0] != a || e.Hubs[1] != b || !e.Ranked {
+		t.Errorf("the hubs that a spoke names stand in its order: %v", e.Hubs)
+	}
+	alike := read(t, strings.Replace(hybrid, "{name: e, hubs: [a, b], ", "{name: e, ", 1))
+	if e := alike.Place("e"); len(e.Hubs) != 2 || e.Hubs[0] != alike.Place("b") || e.Hubs[1] != alike.Place("a") || e.Ranked {
+		t.Errorf("the hubs of a spoke that names none stand in the order of topology.hubs: %v", e.Hubs)
 	}
 	if got := b.Gateways[0]; got.Endpoint.String() != "203.0.113.2:4500" || got.Port != 4500 || got.Dials() || got.Place != b {
 		t.Errorf("%+v", got)

@@ -57,7 +57,7 @@ func (r *reader) candidate() string {
 	return "…"
 }
 
-// readSpoke gives a spoke its hubs: those that the file names for it, else all.
+// readSpoke gives a spoke its hubs: those that the file names for it, in their order, else all.
 func (r *reader) readSpoke(p *Place, hubs []*Place) {
 	texts := r.written[p].Hubs
 	if p.Hub {
@@ -70,21 +70,16 @@ func (r *reader) readSpoke(p *Place, hubs []*Place) {
 		p.Hubs = hubs
 		return
 	}
-	var own []*Place
+	p.Ranked = true
 	for _, text := range texts {
 		hub := r.place(text, p.subject())
 		switch {
 		case hub == nil:
 		case !hub.Hub:
 			r.fail("RW1303", text.At, p.subject(), called("place", hub.Name)+" is not a hub", "add it to topology.hubs, or choose one of those")
-		case slices.Contains(own, hub):
+		case slices.Contains(p.Hubs, hub):
 			r.fail("RW1102", text.At, p.subject(), called("hub", hub.Name)+" is named twice", "name it once")
 		default:
-			own = append(own, hub)
-		}
-	}
-	for _, hub := range hubs {
-		if slices.Contains(own, hub) {
 			p.Hubs = append(p.Hubs, hub)
 		}
 	}

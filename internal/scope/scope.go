@@ -126,7 +126,7 @@ func place(p *intent.Place) string {
 	for _, h := range p.Hubs {
 		hubs = append(hubs, h.Name)
 	}
-	return fmt.Sprint(p.Name, p.Kind, p.Prefixes, p.Hub, hubs, p.ASN, p.Communities)
+	return fmt.Sprint(p.Name, p.Kind, p.Prefixes, p.Hub, hubs, p.Ranked, p.ASN, p.Communities)
 }
 
 // inside writes the rest.

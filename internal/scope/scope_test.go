@@ -167,7 +167,7 @@ func TestEveryFieldIsSomebodys(t *testing.T) {
 	}{
 		{intent.Fabric{}, "Name Topology Routing Pools Places Segments Links Access Tests"},
 		{intent.Pools{}, "Links4 Links6 Devices"},
-		{intent.Place{}, "Name Kind Provider UnderlayMTU Prefixes Gateways Communities Hub Hubs ASN Routers TakeOver Position"},
+		{intent.Place{}, "Name Kind Provider UnderlayMTU Prefixes Gateways Communities Hub Hubs Ranked ASN Routers TakeOver Position"},
 		{intent.Router{}, "Name Address ASN Accept Password Announce Position"},
 		{intent.Announcement{}, "Communities Prepend NoExport"},
 		{intent.Gateway{}, "Name Place Zone Endpoint Port NAT Address Cores Position"},

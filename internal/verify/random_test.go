@@ -31,7 +31,7 @@ func randomFabric(r *rand.Rand) *intent.Fabric {
 			if i < hubs {
 				p.Hub = true
 			} else {
-				p.Hubs = slices.Clone(in.Places[:hubs])
+				p.Hubs, p.Ranked = slices.Clone(in.Places[:hubs]), r.IntN(2) == 0
 			}
 		}
 	}

@@ -16,6 +16,7 @@ import (
 func damage(r *rand.Rand, p *plan.Fabric) []string {
 	*p = copied(p)
 	var done []string
+	defer func() { relink(p) }()
 	for range 1 + r.IntN(2) {
 		kinds := []func(*rand.Rand, *plan.Fabric) string{
 			loseRoute, loseRoute, losePeer, loseAllowed, moveAllowed, loseRouterRoute, otherGateway, loseRule, otherService, wideRoute, narrowRoute, leak,
@@ -37,6 +38,17 @@ func copied(p *plan.Fabric) plan.Fabric {
 		panic(err)
 	}
 	return out
+}
+
+// relink gives who holds the table of its place that table, with what is wrong in it.
+func relink(p *plan.Fabric) {
+	for _, g := range p.Gateways {
+		for _, place := range p.Places {
+			if place.Name == g.Place && g.BGP != nil && g.BGP.Table != nil {
+				g.BGP.Table.Routes = place.Routes
+			}
+		}
+	}
 }
 
 func pick[T any](r *rand.Rand, list []T) (out T, ok bool) {

@@ -112,13 +112,16 @@ func (m *maker) place(name string, number int, needed bool) string {
 		if m.often(20) {
 			g += fmt.Sprintf(", port: %d", 4500+m.IntN(100))
 		}
+		if m.speaks {
+			g += fmt.Sprintf(", address: 192.168.%d.%d", number+1, k+1)
+		}
 		gateways = append(gateways, "{"+g+"}")
 	}
 	mtu := ""
 	if m.often(40) {
 		mtu = fmt.Sprintf("underlay: {mtu: %d}, ", m.mtu())
 	}
-	return fmt.Sprintf("{name: %s, %sprefixes: [%s], gateways: [%s]%s}", name, mtu, quoted(prefixes), strings.Join(gateways, ", "), m.speaker(name, number, prefixes))
+	return fmt.Sprintf("{name: %s, %sprefixes: [%s], gateways: [%s]%s}", name, mtu, quoted(prefixes), strings.Join(gateways, ", "), m.speaker(name, number, prefixes, len(gateways)))
 }
 
 // routing says how routes come about. BFD is slow enough for a machine that has several labs up.
@@ -133,8 +136,8 @@ func (m *maker) routing() string {
 	return fmt.Sprintf("  routing: {mode: bgp, daemon: %s, bfd: {interval: 1s, multiplier: 5}%s}\n", m.one("frr", "bird"), tunnels)
 }
 
-// speaker is what BGP adds to a place: a number, and a router for each family that it has, which may announce a part of it.
-func (m *maker) speaker(name string, number int, prefixes []string) string {
+// speaker is what BGP adds to a place: a number, and a router for each family that it has, which may announce a part of it; or a table that its gateways hold.
+func (m *maker) speaker(name string, number int, prefixes []string, gateways int) string {
 	if !m.speaks {
 		return ""
 	}
@@ -156,8 +159,11 @@ func (m *maker) speaker(name string, number int, prefixes []string) string {
 		}
 		routers = append(routers, fmt.Sprintf("{name: %s-core%d, address: %q, asn: %d%s}", name, len(routers)+1, prefix.Addr().Next().Next(), 65001+number, accept))
 	}
-	if len(routers) > 0 {
+	switch {
+	case len(routers) > 0:
 		out += ", neighbors: [" + strings.Join(routers, ", ") + "]"
+	case gateways > 1 && m.often(70):
+		out += ", takeOver: true"
 	}
 	return out
 }

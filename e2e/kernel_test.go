@@ -46,6 +46,7 @@ func kernelAgrees(t *testing.T, n uint64, mode fabric.RoutingMode) {
 	var done []string
 	opts := lab.Options{
 		Name: labName(fmt.Sprintf("k%d", n)), Agent: filepath.Join(programs, "ropeway-gateway"),
+		Command:   filepath.Join(programs, "ropeway"),
 		Responder: []string{filepath.Join(programs, "ropeway"), "lab", "serve"},
 	}
 	if n%3 != 0 {

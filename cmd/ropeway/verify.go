@@ -13,8 +13,9 @@ import (
 
 func newVerifyCommand() *cobra.Command {
 	var failures int
+	var live bool
 	cmd := &cobra.Command{
-		Use:   "verify FILE",
+		Use:   "verify FILE | --live",
 		Short: "Prove what the plan does with every packet",
 		Long: `Prove, from the plans alone, every test of the file and every pair that access promises; find loops, black holes, asymmetric paths, doubly
 claimed prefixes, paths that drop full-size packets, and whatever gets through that no policy allows.
@@ -22,15 +23,28 @@ claimed prefixes, paths that drop full-size packets, and whatever gets through t
 Tell it what is not as planned (--underlay, --down, --cut, --no-icmp) and it proves that world instead. With --failures 1 it also
 says what breaks when any one gateway or link is lost; that is an answer, and does not change the exit code.
 
-Exit 0 where all holds, 3 where something does not.`,
-		Args: cobra.ExactArgs(1), ValidArgsFunction: oneFile,
+With --live it takes the routes that gateways really have, in place of those that BGP should lead to, proves what runs, and compares it with what the plan
+promises: each route that is missing, leads elsewhere or is not promised, and each gateway that does not tell. What is known to be lost (--down, --cut) changes
+the promise, and so does a gateway that is drained.
+
+Exit 0 where all holds, 3 where something does not; with --live also where routes are not as promised, or not known.`,
+		Example: "  ropeway verify fabric.yaml --failures 1\n  ropeway verify --live --lab",
+		Args:    cobra.MaximumNArgs(1), ValidArgsFunction: oneFile,
 	}
+	overLab(cmd)
+	cmd.Flags().BoolVar(&live, "live", false, "prove what gateways have now, and not a file")
 	cmd.Flags().IntVar(&failures, "failures", 0, "1: judge the loss of each gateway and each link, too")
 	lockFile, facts := lockFlag(cmd), newFactFlags(cmd)
 	format := outputFlag(cmd, console.Text, console.JSON, console.YAML)
 	cmd.RunE = func(cmd *cobra.Command, args []string) error {
 		if failures != 0 && failures != 1 {
 			return problem("RW6001", "", "--failures takes 0 or 1", "several failures at once: name them with --down and --cut")
+		}
+		if err := oneSubject(cmd, args, live); err != nil {
+			return err
+		}
+		if live {
+			return runVerifyLive(cmd, facts, format.Format)
 		}
 		src, err := readSource(cmd, args[0], *lockFile)
 		if err != nil {
@@ -48,6 +62,18 @@ Exit 0 where all holds, 3 where something does not.`,
 		return showReport(cmd, format.Format, report, failures == 1)
 	}
 	return cmd
+}
+
+// oneSubject refuses a command line that names a file and what runs, or neither.
+func oneSubject(cmd *cobra.Command, args []string, live bool) error {
+	flags := cmd.Flags()
+	switch {
+	case live && (len(args) > 0 || flags.Changed("lock") || flags.Changed("failures")):
+		return problem("RW6001", "", "--live proves what runs, as its gateways hold it", "leave out FILE, --lock and --failures; those are about a file")
+	case !live && (len(args) == 0 || flags.Changed("lab")):
+		return problem("RW6001", "", "want a fabric file, or --live", "usage: "+cmd.UseLine())
+	}
+	return nil
 }
 
 func showReport(cmd *cobra.Command, format console.Format, r *verify.Report, failures bool) error {

@@ -7,7 +7,9 @@ import (
 	"golang.org/x/sync/errgroup"
 
 	"ropeway/internal/diag"
+	"ropeway/internal/intent"
 	"ropeway/internal/lab/world"
+	"ropeway/internal/plan"
 )
 
 // An Answer is what a command printed on a gateway, or why it did not.
@@ -41,4 +43,10 @@ func (l *Lab) FindGateway(name string) (*world.Space, error) {
 		return nil, problem("RW5011", "machine "+diag.Quote(name), "it is no gateway", "ropeway lab status shows what there is")
 	}
 	return s, err
+}
+
+// Fabric returns what the lab is of, and the plan as gateways were last told of it.
+func (l *Lab) Fabric() (*intent.Fabric, *plan.Fabric, error) {
+	p, err := l.held()
+	return l.in, p, err
 }

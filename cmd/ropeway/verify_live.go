@@ -1,0 +1,138 @@
+package main
+
+import (
+	"fmt"
+	"slices"
+	"strings"
+
+	"github.com/spf13/cobra"
+
+	"ropeway/internal/bgp"
+	"ropeway/internal/console"
+	"ropeway/internal/intent"
+	"ropeway/internal/plan"
+	"ropeway/internal/verify"
+)
+
+// A liveFabric is what runs: what was meant, the plan that gateways follow, and what was seen of them.
+type liveFabric struct {
+	intent  *intent.Fabric
+	plan    *plan.Fabric
+	routes  map[string][]bgp.Route // by gateway; one that did not answer is not among the keys
+	drained []string               // gateways, sorted
+}
+
+// A liveReport is what verify --live shows: the proof of what was seen, and in what that is not as promised.
+type liveReport struct {
+	*verify.Report
+	AsPromised  bool                `json:"asPromised"` // every gateway tells, and has what the plan promises
+	Drained     []string            `json:"drained"`
+	Unseen      []string            `json:"unseen"` // gateways of which no routes are known: the proof takes of them what the plan promises
+	Differences []verify.Difference `json:"differences"`
+}
+
+// judge proves what was seen under the facts, and compares it with the promise. That a gateway is drained is a fact: routes that lead around it are as promised.
+func (f *liveFabric) judge(facts verify.Facts) *liveReport {
+	facts.Drained = f.drained
+	seen := map[string][]verify.Learnt{}
+	out := &liveReport{Drained: append([]string{}, f.drained...), Unseen: []string{}, Differences: []verify.Difference{}}
+	for _, g := range f.plan.Gateways {
+		routes, answers := f.routes[g.Name]
+		switch {
+		case g.BGP == nil || slices.Contains(facts.Down, g.Name):
+		case !answers:
+			out.Unseen = append(out.Unseen, g.Name)
+		default:
+			seen[g.Name] = learntOf(g, routes)
+		}
+	}
+	observed, uncertain := verify.WithRoutes(f.plan, facts, seen)
+	out.Report = verify.New(observed, facts).Check(f.intent)
+	out.Problems = append(out.Problems, uncertain...)
+	out.Differences = append(out.Differences, verify.Differences(f.plan, facts, seen)...)
+	out.OK = out.OK && !uncertain.Failed()
+	out.AsPromised = len(out.Differences)+len(out.Unseen) == 0
+	return out
+}
+
+// learntOf returns those routes of a gateway that carry packets and were learnt of other gateways. What a router of the place announces is no promise of the plan's: it may
+// announce whatever it is believed, and the plan counts on that.
+func learntOf(g *plan.Gateway, routes []bgp.Route) []verify.Learnt {
+	out := []verify.Learnt{}
+	for _, r := range routes {
+		external := slices.ContainsFunc(g.BGP.Neighbors, func(n *plan.Neighbor) bool { return n.Name == r.Neighbor && n.External() })
+		if r.Best && r.Neighbor != "" && !external {
+			out = append(out, verify.Learnt{Prefix: r.Prefix, Device: r.Device, Path: r.Path, Metric: r.Metric})
+		}
+	}
+	return out
+}
+
+// runVerifyLive proves what the gateways of a running fabric have.
+func runVerifyLive(cmd *cobra.Command, flags *factFlags, format console.Format) error {
+	f, err := lookAround(cmd)
+	if err != nil {
+		return err
+	}
+	if !slices.ContainsFunc(f.plan.Gateways, func(g *plan.Gateway) bool { return g.BGP != nil }) {
+		return problem("RW6019", "fabric "+f.plan.Name, "its routes are static: no gateway learns any", "ropeway verify FILE proves the plan, and ropeway drift tells of machines that are not as it says")
+	}
+	facts, err := flags.facts(&source{intent: f.intent})
+	if err != nil {
+		return err
+	}
+	r := f.judge(facts)
+	out := cmd.OutOrStdout()
+	if format != console.Text {
+		err = console.Encode(out, format, r)
+	} else {
+		s := styleOf(cmd, out)
+		err = say(cmd, "%s%s", proofText(s, r.Report), differencesText(s, f.plan, r))
+	}
+	if err == nil && !(r.OK && r.AsPromised) {
+		return exitProof
+	}
+	return err
+}
+
+// mostDifferences is how many differences are spelt out for people; -o json has all.
+const mostDifferences = 50
+
+// differencesText says in what gateways are not as promised.
+func differencesText(s console.Style, p *plan.Fabric, r *liveReport) string {
+	var b strings.Builder
+	if len(r.Drained) > 0 {
+		fmt.Fprintf(&b, "%s %s\n", s.Yellow("drained"), some(r.Drained))
+	}
+	if len(r.Unseen) > 0 {
+		fmt.Fprintf(&b, "%s %s: what they have is not known, and taken to be as promised; of one that is known to be dead, say --down\n", s.Red("unseen"), some(r.Unseen))
+	}
+	for _, d := range r.Differences[:min(len(r.Differences), mostDifferences)] {
+		g := p.Gateway(d.Gateway)
+		fmt.Fprintf(&b, "%s %s at %s: promised by %s, seen by %s\n", s.Red(string(d.What)), d.Prefix, d.Gateway, waysOut(g, d.Promised), waysOut(g, d.Seen))
+	}
+	if more := len(r.Differences) - mostDifferences; more > 0 {
+		fmt.Fprintf(&b, "… and %d more; -o json has all\n", more)
+	}
+	if r.AsPromised {
+		fmt.Fprintf(&b, "%s: every gateway has the routes that the plan promises\n", s.Green("As promised"))
+	} else {
+		fmt.Fprintf(&b, "%s: %s, and %s that no routes are known of\n", s.Red("Not as promised"), count(len(r.Differences), "route"), count(len(r.Unseen), "gateway"))
+	}
+	return b.String()
+}
+
+// waysOut names the devices that packets leave by, with who is at the other end.
+func waysOut(g *plan.Gateway, devices []string) string {
+	if len(devices) == 0 {
+		return "none"
+	}
+	var out []string
+	for _, name := range devices {
+		if d := g.Device(name); d != nil && len(d.Peers) > 0 {
+			name += " (" + d.Peers[0].Gateway + ")"
+		}
+		out = append(out, name)
+	}
+	return strings.Join(out, ", ")
+}

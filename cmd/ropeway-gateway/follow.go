@@ -24,11 +24,14 @@ func follow(ctx context.Context, opts agent.Options, wait patience) error {
 	if err != nil {
 		return err
 	}
+	var routing routingReport
 	c, err = courier.New(courier.Options{
-		State: opts.State, Log: opts.Log, Reach: a.Reach, ConfirmWithin: wait.confirmWithin, StaleAfter: wait.staleAfter,
+		State: opts.State, Log: opts.Log, Reach: a.Reach, Errands: errands{a}, ConfirmWithin: wait.confirmWithin, StaleAfter: wait.staleAfter,
 		Status: func() courier.Status {
 			applied, reasons := a.Brief()
-			return courier.Status{Applied: applied, Healthy: len(reasons) == 0, Message: firstOf(reasons), Drift: driftOf(a.Drift())}
+			return courier.Status{
+				Applied: applied, Healthy: len(reasons) == 0, Message: firstOf(reasons), Drift: driftOf(a.Drift()), Routing: routing.update(a.Speaking(), a.Drained()),
+			}
 		},
 	})
 	if err != nil {

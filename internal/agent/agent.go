@@ -119,6 +119,9 @@ func (a *Agent) Run(ctx context.Context) error {
 	group.Go(func() error { a.refresh(ctx); return nil })
 	group.Go(func() error { a.hold(ctx); return nil })
 	group.Go(func() error { a.loop(ctx, a.events); return nil })
+	if a.opts.Contact != nil {
+		group.Go(func() error { a.overhear(ctx); return nil })
+	}
 	return group.Wait()
 }
 

@@ -40,6 +40,13 @@ func (b *burst) note(now time.Time, changes int) {
 	b.changes += changes
 }
 
+// latest returns when something changed last.
+func (b *burst) latest() time.Time {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	return b.last
+}
+
 // convergence returns the last one, which may go on; nil where there was none.
 func (b *burst) convergence() *Convergence {
 	b.mu.Lock()

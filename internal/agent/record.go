@@ -24,6 +24,7 @@ type record struct {
 	failures  map[string]int // by step
 	repairs   map[string]int // changes without a new plan, by step
 	drift     []Drift        // the newest of them, and what stands, the newest first
+	speaking  *Speaking      // how routing was, for controllers; nil: it is static, or nobody looked yet
 }
 
 // Applied tells of one pass.

@@ -7,6 +7,7 @@ import (
 	"log/slog"
 	"net/netip"
 	"strings"
+	"sync"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -212,5 +213,49 @@ func TestADaemonIsAskedOnceASecond(t *testing.T) {
 		if _, err := a.Routes(t.Context(), ""); err == nil || !strings.Contains(err.Error(), "bird") {
 			t.Errorf("one that does not answer: %v", err)
 		}
+	})
+}
+
+// Controllers hear how routing is a second after routes changed, and every five seconds anyway; nobody else asks the daemon for that.
+func TestRoutingIsOverheard(t *testing.T) {
+	dir := t.TempDir()
+	synctest.Test(t, func(t *testing.T) {
+		daemon := &countedDaemon{}
+		a, err := New(Options{State: dir, Run: dir, Log: slog.New(slog.DiscardHandler), Daemons: map[fabric.Daemon]bgp.Daemon{fabric.BIRD: daemon}})
+		must(t, err)
+		want, _ := spokenState()
+		a.record.wanted = &plan.Document{Gateway: plan.Gateway{BGP: want}}
+		ctx, stop := context.WithCancel(t.Context())
+		var hearing sync.WaitGroup
+		hearing.Go(func() { a.overhear(ctx) })
+		after := func(d time.Duration, asked int) {
+			t.Helper()
+			time.Sleep(d)
+			synctest.Wait()
+			if daemon.asked != asked {
+				t.Errorf("it was asked %d times, want %d", daemon.asked, asked)
+			}
+		}
+		after(time.Second, 1)
+		if s := a.Speaking(); s == nil || !s.Running || len(s.Neighbors) != len(want.Neighbors) || s.Prefixes != 3 || !s.At.Equal(time.Now()) {
+			t.Errorf("it tells %+v", s)
+		}
+		after(4*time.Second, 1)
+		after(time.Second, 2)
+		a.burst.note(time.Now(), 1)
+		after(time.Second, 3)
+		daemon.err = errors.New("busy")
+		after(10*time.Second, 5)
+		if a.Speaking() == nil {
+			t.Error("what it said last is forgotten where it does not answer")
+		}
+		daemon.err = nil
+		a.update(func(r *record) { r.wanted = &plan.Document{} })
+		after(5*time.Second, 5)
+		if a.Speaking() != nil {
+			t.Error("static routing tells of sessions")
+		}
+		stop()
+		hearing.Wait()
 	})
 }

@@ -41,13 +41,14 @@ type Options struct {
 
 // A Controller serves one store. Make it with New.
 type Controller struct {
-	opts   Options
-	log    *slog.Logger
-	desk   *desk
-	outbox *outbox
-	roster *store.Roster // from Run on
-	lines  *lines        // from Run on
-	book   *book
+	opts    Options
+	log     *slog.Logger
+	desk    *desk
+	outbox  *outbox
+	errands *errands
+	roster  *store.Roster // from Run on
+	lines   *lines        // from Run on
+	book    *book
 
 	addresses addressBook
 	elsewhere overview // gateways that are connected to other controllers
@@ -73,7 +74,7 @@ func New(opts Options) *Controller {
 		opts.Now = time.Now
 	}
 	c := &Controller{
-		opts: opts, log: opts.Log, started: opts.Now(), desk: newDesk(opts.Fabric, opts.Store), outbox: newOutbox(), reported: map[string]report{}, meters: meters{all: map[string]*meter{}},
+		opts: opts, log: opts.Log, started: opts.Now(), desk: newDesk(opts.Fabric, opts.Store), outbox: newOutbox(), errands: newErrands(), reported: map[string]report{}, meters: meters{all: map[string]*meter{}},
 		pulse: newPulse(),
 		sent:  map[string]uint64{}, refused: map[string]uint64{}, owed: map[string]uint64{}, rolling: newRolling(opts.Waves),
 		book: &book{store: opts.Store, blotter: newBlotter(), log: opts.Log, now: opts.Now},

@@ -68,7 +68,7 @@ func (p *parcel) encode() ([]byte, error) {
 	if err != nil {
 		return nil, err
 	}
-	p.message = watchMessage(signed)
+	p.message = watchMessage(&ropewayv1.WatchResponse{Grant: signed})
 	return p.message, nil
 }
 

@@ -25,6 +25,10 @@ func (s gatewayService) Watch(ctx context.Context, req *ropewayv1.WatchRequest, 
 	woken := make(waiter, 1)
 	s.outbox.attend(name, woken)
 	defer s.outbox.leave(name, woken)
+	if req.Errands {
+		s.errands.attend(name)
+		defer s.errands.leave(name)
+	}
 	tick := time.NewTicker(heartbeat)
 	defer tick.Stop()
 	reads, held, beat := formatOf(req.PlanFormat), s.heldBy(name, req), false
@@ -46,13 +50,18 @@ func (s gatewayService) Watch(ctx context.Context, req *ropewayv1.WatchRequest, 
 			held = parcel.epoch
 			s.noteSent(name, held)
 		}
-		if beat {
+		if req.Errands {
+			message.Errand = s.errands.take(name)
+		}
+		if beat || message.Errand != nil {
 			giveTime(ctx, proto.Size(message))
 			if err := stream.Send(message); err != nil {
 				return err
 			}
 		}
-		beat = false
+		if beat = false; message.Errand != nil {
+			woken.wake() // there may be another one
+		}
 		select {
 		case <-ctx.Done():
 			return nil

@@ -7,6 +7,8 @@ import (
 	"sync"
 	"sync/atomic"
 	"time"
+
+	ropewayv1 "ropeway/api/ropeway/v1"
 )
 
 // A line is the connection of one gateway that watches, taken out of net/http's hands: with thousands of them it counts what one costs while
@@ -14,12 +16,13 @@ import (
 // heartbeat) wakes it, and a goroutine says what there is to say at that moment and ends. That one is never there twice, so a slow gateway
 // holds up nobody, and finds the newest grant when it is done with an older one.
 type line struct {
-	lines  *lines
-	conn   net.Conn // TLS
-	who    caller
-	number uint64 // among the lines
-	held   uint64 // the epoch that the gateway has; the speaker's alone
-	reads  uint32 // the last format of plans that it understands
+	lines   *lines
+	conn    net.Conn // TLS
+	who     caller
+	number  uint64 // among the lines
+	held    uint64 // the epoch that the gateway has; the speaker's alone
+	reads   uint32 // the last format of plans that it understands
+	errands bool   // it does errands
 
 	head  atomic.Bool // the answer has not begun yet
 	beat  atomic.Bool // it is time for a heartbeat
@@ -62,9 +65,9 @@ func newLines(ctx context.Context, c *Controller) (*lines, error) {
 	return &lines{c: c, ctx: ctx, hangups: h, all: map[uint64]*line{}}, nil
 }
 
-// add takes a connection over. held is the epoch that the gateway has, and reads the last format of plans that it understands.
-func (ls *lines) add(conn net.Conn, who caller, held uint64, reads uint32) error {
-	l := &line{lines: ls, conn: conn, who: who, held: held, reads: reads}
+// add takes a connection over. held is the epoch that the gateway has.
+func (ls *lines) add(conn net.Conn, who caller, held uint64, req *ropewayv1.WatchRequest) error {
+	l := &line{lines: ls, conn: conn, who: who, held: held, reads: formatOf(req.PlanFormat), errands: req.Errands}
 	l.head.Store(true)
 	ls.mu.Lock()
 	if ls.closed {
@@ -75,6 +78,9 @@ func (ls *lines) add(conn net.Conn, who caller, held uint64, reads uint32) error
 	l.number = ls.last
 	ls.all[l.number] = l
 	ls.mu.Unlock()
+	if l.errands {
+		ls.c.errands.attend(who.Name)
+	}
 	if err := ls.hangups.add(conn, l.number); err != nil {
 		l.end()
 		return err
@@ -198,7 +204,7 @@ func (l *line) speak() {
 	}
 }
 
-// say sends the newest grant if the gateway has an older one, or a heartbeat if it is time for one.
+// say sends the newest grant if the gateway has an older one, or a heartbeat if it is time for one, and every errand that there is.
 func (l *line) say() error {
 	c := l.lines.c
 	if l.head.Swap(false) {
@@ -223,7 +229,18 @@ func (l *line) say() error {
 		c.noteSent(l.who.Name, p.epoch)
 		p.delivered()
 	case beat:
-		return l.write(watchMessage(nil))
+		if err := l.write(watchMessage(&ropewayv1.WatchResponse{})); err != nil {
+			return err
+		}
+	}
+	for l.errands {
+		e := c.errands.take(l.who.Name)
+		if e == nil {
+			break
+		}
+		if err := l.write(watchMessage(&ropewayv1.WatchResponse{Errand: e})); err != nil {
+			return err
+		}
 	}
 	return nil
 }
@@ -244,6 +261,9 @@ func (l *line) end() {
 	}
 	_ = socketOf(l.conn).Close() // and not TLS, which would wait for a slow one to take its farewell
 	l.lines.c.outbox.leave(l.who.Name, l)
+	if l.errands {
+		l.lines.c.errands.leave(l.who.Name)
+	}
 	l.lines.mu.Lock()
 	delete(l.lines.all, l.number)
 	l.lines.mu.Unlock()

@@ -23,7 +23,7 @@ func TestWatchMessage(t *testing.T) {
 		want, err := proto.Marshal(&ropewayv1.WatchResponse{Grant: signed})
 		must(t, err)
 		envelope := append([]byte{0, byte(len(want) >> 24), byte(len(want) >> 16), byte(len(want) >> 8), byte(len(want))}, want...)
-		if got := fmt.Sprintf("%x\r\n%s\r\n", len(envelope), envelope); got != string(watchMessage(signed)) {
+		if got := fmt.Sprintf("%x\r\n%s\r\n", len(envelope), envelope); got != string(watchMessage(&ropewayv1.WatchResponse{Grant: signed})) {
 			t.Errorf("a grant of %d bytes: another message", len(signed.GetGrant()))
 		}
 	}

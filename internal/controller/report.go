@@ -33,6 +33,7 @@ func (s gatewayService) Report(ctx context.Context, req *ropewayv1.ReportRequest
 	}
 	req.Lost = req.Lost[:min(len(req.Lost), mostLost)]
 	req.Silent = req.Silent[:min(len(req.Silent), mostLost)]
+	boundRouting(req.Routing)
 	name := callerOf(ctx).Name
 	defer s.rolling.poke()
 	s.mu.Lock()
@@ -51,7 +52,7 @@ func bounded(text string) string { return logs.Printable(text[:min(len(text), lo
 func saysTheSame(a, b *ropewayv1.ReportRequest) bool {
 	return a.KeptEpoch == b.KeptEpoch && a.AppliedEpoch == b.AppliedEpoch && a.Healthy == b.Healthy && a.Message == b.Message &&
 		a.RevertedEpoch == b.RevertedEpoch && a.UnreadEpoch == b.UnreadEpoch && a.PlanFormat == b.PlanFormat &&
-		slices.Equal(a.Lost, b.Lost) && slices.Equal(a.Silent, b.Silent) &&
+		sameRouting(a.Routing, b.Routing) && slices.Equal(a.Lost, b.Lost) && slices.Equal(a.Silent, b.Silent) &&
 		slices.EqualFunc(a.Drift, b.Drift, func(x, y *ropewayv1.Drift) bool {
 			return x.Step == y.Step && x.What == y.What && x.Stands == y.Stands && x.Times == y.Times
 		})
@@ -70,6 +71,6 @@ func (c *Controller) lastReport(gateway string) *ropewayv1.ReportedState {
 func reportedState(r report) *ropewayv1.ReportedState {
 	return &ropewayv1.ReportedState{
 		KeptEpoch: r.KeptEpoch, AppliedEpoch: r.AppliedEpoch, Healthy: r.Healthy, Message: r.Message, At: timestamppb.New(r.at), Drift: r.Drift,
-		Lost: r.Lost, Silent: r.Silent,
+		Lost: r.Lost, Silent: r.Silent, Routing: troubles(r.Routing, mostDown),
 	}
 }

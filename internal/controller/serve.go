@@ -76,6 +76,7 @@ func (c *Controller) handler() http.Handler {
 	mux.Handle(ropewayv1connect.NewClusterServiceHandler(clusterService{c, &sync.Mutex{}}, limit))
 	mux.Handle(ropewayv1connect.NewMemberServiceHandler(memberService{c}, limit))
 	mux.Handle(ropewayv1connect.NewRolloutServiceHandler(rolloutService{c}, limit))
+	mux.Handle(ropewayv1connect.NewRoutingServiceHandler(routingService{c}, limit))
 	mux.Handle(ropewayv1connect.NewAuditServiceHandler(auditService{c}, limit))
 	return c.door(mux)
 }

@@ -102,15 +102,13 @@ func (c *Controller) seen() []store.Seen {
 	return out
 }
 
-// shared is a report without the time at which it was made, which is another one each time.
+// shared is a report without the time at which it was made, which is another one each time, and of its sessions with those that are not up. Nobody changes either.
 func shared(r *ropewayv1.ReportRequest) *ropewayv1.ReportRequest {
-	brief := &ropewayv1.ReportRequest{KeptEpoch: r.KeptEpoch, AppliedEpoch: r.AppliedEpoch, Healthy: r.Healthy, Message: r.Message,
-		ProbedEpoch: r.ProbedEpoch, Lost: r.Lost[:min(len(r.Lost), sharedLost)], RevertedEpoch: r.RevertedEpoch,
-		PlanFormat: r.PlanFormat, UnreadEpoch: r.UnreadEpoch, Silent: r.Silent[:min(len(r.Silent), sharedLost)]}
-	if proto.Size(r) > shareAtMost {
-		return brief
+	out := &ropewayv1.ReportRequest{KeptEpoch: r.KeptEpoch, AppliedEpoch: r.AppliedEpoch, Healthy: r.Healthy, Message: r.Message, Drift: r.Drift,
+		ProbedEpoch: r.ProbedEpoch, Lost: r.Lost, RevertedEpoch: r.RevertedEpoch, PlanFormat: r.PlanFormat, UnreadEpoch: r.UnreadEpoch, Silent: r.Silent,
+		Routing: troubles(r.Routing, sharedDown)}
+	if proto.Size(out) > shareAtMost {
+		out.Drift, out.Lost, out.Silent = nil, r.Lost[:min(len(r.Lost), sharedLost)], r.Silent[:min(len(r.Silent), sharedLost)]
 	}
-	whole := proto.CloneOf(r)
-	whole.At = nil
-	return whole
+	return out
 }

@@ -58,7 +58,7 @@ func (c *Controller) takeover(usual http.Handler) http.Handler {
 			return
 		}
 		who := callerOf(r.Context())
-		if err := c.lines.add(conn, who, c.heldBy(who.Name, req), formatOf(req.PlanFormat)); err != nil {
+		if err := c.lines.add(conn, who, c.heldBy(who.Name, req), req); err != nil {
 			c.log.Debug("a line was not taken", "gateway", who.Name, "error", err)
 		}
 	})
@@ -83,11 +83,7 @@ func watchRequest(body []byte) *ropewayv1.WatchRequest {
 }
 
 // watchMessage encodes a WatchResponse as it goes over a line, in one copy: grants are large.
-func watchMessage(signed *ropewayv1.SignedGrant) []byte {
-	if signed == nil {
-		return chunk(0, 0, nil)
-	}
-	message := &ropewayv1.WatchResponse{Grant: signed}
+func watchMessage(message *ropewayv1.WatchResponse) []byte {
 	return chunk(0, proto.Size(message), func(b []byte) []byte {
 		out, err := proto.MarshalOptions{}.MarshalAppend(b, message)
 		if err != nil { // only text that is not UTF-8 does not encode, and there is none in it

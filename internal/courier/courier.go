@@ -58,6 +58,7 @@ type Options struct {
 	Status func() Status // what the agent knows of its machine
 	// Reach returns those of some gateways that answer through their tunnels now; nil stands for everybody who has a session. It may be nil itself.
 	Reach         func(ctx context.Context, gateways []string) ([]string, error)
+	Errands       Errands       // what it does for people; nil: nothing
 	ConfirmWithin time.Duration // 0: ConfirmWithin
 	StaleAfter    time.Duration // 0: StaleAfter
 	Log           *slog.Logger
@@ -96,6 +97,7 @@ type Status struct {
 	Healthy bool
 	Message string
 	Drift   []*ropewayv1.Drift // what was not as the plan said, the newest first
+	Routing *ropewayv1.Routing // nil where routes are static; the same value as long as nothing is to be told. Nobody changes it
 }
 
 // New returns a courier for a gateway that was enrolled, or member.ErrMissing.
@@ -164,14 +166,18 @@ func (c *Courier) attend(ctx context.Context, server string) (heard bool, err er
 	c.ending = end
 	c.mu.Unlock()
 	group, ctx := errgroup.WithContext(ctx)
-	group.Go(func() error { return c.report(ctx, ropewayv1connect.NewGatewayServiceClient(http, server)) })
-	group.Go(func() error { return c.watch(ctx, ropewayv1connect.NewGatewayServiceClient(stream, server), &heard) })
+	client := ropewayv1connect.NewGatewayServiceClient(http, server)
+	group.Go(func() error { return c.report(ctx, client) })
+	group.Go(func() error {
+		return c.watch(ctx, ropewayv1connect.NewGatewayServiceClient(stream, server), newRunner(c.opts.Errands, client), &heard)
+	})
 	err = group.Wait()
 	return heard, err
 }
 
 // watch takes what a controller sends. It ends where the controller falls silent, and where it is time for another certificate.
-func (c *Courier) watch(ctx context.Context, client ropewayv1connect.GatewayServiceClient, heard *bool) error {
+func (c *Courier) watch(ctx context.Context, client ropewayv1connect.GatewayServiceClient, errands *runner, heard *bool) error {
+	defer errands.wait()
 	ctx, cancel := context.WithCancelCause(ctx)
 	defer cancel(nil)
 	stream, err := client.Watch(ctx, c.hello())
@@ -193,6 +199,9 @@ func (c *Courier) watch(ctx context.Context, client ropewayv1connect.GatewayServ
 			if err := c.take(ctx, signed); err != nil {
 				c.log.Error("a grant is not followed", "error", err)
 			}
+		}
+		if errand := stream.Msg().GetErrand(); errand != nil {
+			errands.begin(ctx, errand, func(err error) { c.log.Info("nobody takes the answer to an errand", "error", err) })
 		}
 		if c.member.Aging(time.Now()) {
 			return errAging
@@ -222,7 +231,7 @@ func (c *Courier) epoch() uint64 {
 func (c *Courier) asks() *ropewayv1.WatchRequest {
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	return &ropewayv1.WatchRequest{Epoch: c.held.Epoch, RevertedEpoch: c.trial.reverted(), PlanFormat: plan.Format}
+	return &ropewayv1.WatchRequest{Epoch: c.held.Epoch, RevertedEpoch: c.trial.reverted(), PlanFormat: plan.Format, Errands: c.opts.Errands != nil}
 }
 
 // A followed is a grant that is to be followed, or was.

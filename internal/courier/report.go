@@ -57,8 +57,8 @@ func tell(ctx context.Context, client ropewayv1connect.GatewayServiceClient, now
 // same reports whether two reports say the same, but for when.
 func same(a, b *ropewayv1.ReportRequest) bool {
 	x, y := proto.CloneOf(a), proto.CloneOf(b)
-	x.At, x.Drift, y.At, y.Drift = nil, nil, nil, nil
-	return proto.Equal(x, y) && sameDrift(a.Drift, b.Drift)
+	x.At, x.Drift, x.Routing, y.At, y.Drift, y.Routing = nil, nil, nil, nil, nil, nil
+	return proto.Equal(x, y) && sameDrift(a.Drift, b.Drift) && sameRouting(a.Routing, b.Routing)
 }
 
 // now is what there is to tell.
@@ -72,7 +72,7 @@ func (c *Courier) now() *ropewayv1.ReportRequest {
 	out := &ropewayv1.ReportRequest{
 		KeptEpoch: c.kept, AppliedEpoch: c.applied, Healthy: st.Healthy, Message: st.Message, At: timestamppb.Now(),
 		Lost: c.reach.lost[:min(len(c.reach.lost), mostLost)], Silent: c.silent[:min(len(c.silent), mostLost)], RevertedEpoch: c.trial.reverted(),
-		Drift: st.Drift, PlanFormat: plan.Format,
+		Drift: st.Drift, PlanFormat: plan.Format, Routing: st.Routing,
 	}
 	if c.opts.Reach != nil {
 		out.ProbedEpoch = new(uint64)
@@ -92,6 +92,18 @@ func (c *Courier) now() *ropewayv1.ReportRequest {
 // sameDrift reports whether two lists tell of the same things. How often one was found can wait: somebody may undo every repair at once.
 func sameDrift(a, b []*ropewayv1.Drift) bool {
 	return slices.EqualFunc(a, b, func(x, y *ropewayv1.Drift) bool { return x.Step == y.Step && x.What == y.What && x.Stands == y.Stands })
+}
+
+// sameRouting reports whether two pictures of routing differ in nothing but since when sessions are as they are, which is as exact as a look every few seconds.
+func sameRouting(a, b *ropewayv1.Routing) bool {
+	if a == b || a == nil || b == nil {
+		return a == b
+	}
+	x, y := proto.CloneOf(a), proto.CloneOf(b)
+	for _, s := range slices.Concat(x.Sessions, y.Sessions) {
+		s.Since = nil
+	}
+	return proto.Equal(x, y)
 }
 
 // renew brings a fresh certificate where it is time for one.

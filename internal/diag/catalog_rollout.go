@@ -26,6 +26,12 @@ func rollouts() []Entry {
 			"Upgrade ropeway-gateway on the machine: it gets the plan as soon as the new agent asks. Or take out of the fabric file what the older agent does not know."},
 		{"RW7308", "The gateway is connected to another controller",
 			"Only the controller that a gateway is connected to can send it something.",
-			"ropeway rollout retry asks every controller by itself. Where it says this all the same, the gateway moved in the same moment: do it once more."},
+			"ropeway rollout retry, gateway drain and undrain ask every controller by themselves. Where they say this all the same, the gateway moved in the same moment: do it once more."},
+		{"RW7309", "The gateway does not answer now",
+			"What is asked of a gateway, or what it is asked to do, is passed on while it is connected, and kept nowhere. This one is not connected, others ask it, or it took too long; then it may have done what it was asked.",
+			"`ropeway get gateways` says whether it is there, and `ropeway status` whether it is drained. To ask again does no harm; on its machine ropeway-gateway does the same without a controller."},
+		{"RW7310", "The agent cannot be asked by way of a controller",
+			"Its agent is of a version that reports and takes plans, and does nothing else for people.",
+			"Upgrade ropeway-gateway on its machine; until then, run ropeway-gateway neighbors, routes, drain or undrain there."},
 	}
 }

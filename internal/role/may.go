@@ -23,6 +23,13 @@ var calls = map[string][]Role{
 	api.GatewayServiceWatchProcedure:  agents,
 	api.GatewayServiceReportProcedure: agents,
 
+	api.GatewayServiceAnswerProcedure: agents,
+
+	api.RoutingServiceListSessionsProcedure: readers,
+	api.RoutingServiceListRoutesProcedure:   readers,
+	api.RoutingServiceDrainProcedure:        writers,
+	api.RoutingServiceUndrainProcedure:      writers,
+
 	api.FabricServicePreviewProcedure:       readers,
 	api.FabricServiceGetRevisionProcedure:   readers,
 	api.FabricServiceListRevisionsProcedure: readers,
@@ -61,6 +68,11 @@ var bounded = map[string]bool{
 	api.FabricServiceApplyProcedure:        true,
 	api.FabricServiceListGatewaysProcedure: true,
 	api.RolloutServiceGetRolloutProcedure:  true,
+
+	api.RoutingServiceListSessionsProcedure: true,
+	api.RoutingServiceListRoutesProcedure:   true,
+	api.RoutingServiceDrainProcedure:        true,
+	api.RoutingServiceUndrainProcedure:      true,
 }
 
 // MayBound reports whether somebody who is bound to places may call a procedure.

@@ -19,6 +19,10 @@ func may(service, method string, r Role) bool {
 		return r == Gateway || r == Viewer || r == Operator || r == Admin
 	case service == "GatewayService":
 		return r == Gateway
+	case service == "RoutingService" && (method == "Drain" || method == "Undrain"):
+		return r == Operator || r == Admin
+	case service == "RoutingService":
+		return r == Viewer || r == Operator || r == Admin
 	case service == "AuditService" && method == "GetCheckpoint":
 		return r == Viewer || r == Operator || r == Admin
 	case service == "AccessService" || service == "AuditService" || service == "MemberService":
@@ -40,7 +44,8 @@ func may(service, method string, r Role) bool {
 // mayBound is the same of those who are bound to places.
 func mayBound(service, method string, r Role) bool {
 	switch service + "/" + method {
-	case "EnrollmentService/Renew", "FabricService/ListGateways", "FabricService/Preview", "RolloutService/GetRollout":
+	case "EnrollmentService/Renew", "FabricService/ListGateways", "FabricService/Preview", "RolloutService/GetRollout",
+		"RoutingService/ListSessions", "RoutingService/ListRoutes", "RoutingService/Drain", "RoutingService/Undrain":
 		return may(service, method, r)
 	case "FabricService/Apply":
 		return r == Operator || r == Admin

@@ -79,6 +79,11 @@ func (s *Store) Record(ctx context.Context, entries ...audit.Entry) error {
 	return s.record(ctx, newMark(), entries)
 }
 
+// Note writes an entry for something that whoever the context is by wants, and that changes nothing in the store.
+func (s *Store) Note(ctx context.Context, e audit.Entry) error {
+	return s.record(ctx, newMark(), []audit.Entry{on(ctx, e)})
+}
+
 func (s *Store) record(ctx context.Context, mark string, entries []audit.Entry) error {
 	ops := []clientv3.Op{clientv3.OpPut(recordersAt+s.name, mark)}
 	for i, e := range entries {

@@ -1036,8 +1036,10 @@ type ReportedState struct {
 	At           *timestamppb.Timestamp `protobuf:"bytes,5,opt,name=at,proto3" json:"at,omitempty"`
 	Drift        []*Drift               `protobuf:"bytes,10,rep,name=drift,proto3" json:"drift,omitempty"`
 	// As in ReportRequest.
-	Lost          []string `protobuf:"bytes,50,rep,name=lost,proto3" json:"lost,omitempty"`
-	Silent        []string `protobuf:"bytes,51,rep,name=silent,proto3" json:"silent,omitempty"`
+	Lost   []string `protobuf:"bytes,50,rep,name=lost,proto3" json:"lost,omitempty"`
+	Silent []string `protobuf:"bytes,51,rep,name=silent,proto3" json:"silent,omitempty"`
+	// As in ReportRequest, but of its sessions those alone that are not up, the first of them; RoutingService.ListSessions has all.
+	Routing       *Routing `protobuf:"bytes,60,opt,name=routing,proto3" json:"routing,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -1128,12 +1130,19 @@ func (x *ReportedState) GetSilent() []string {
 	return nil
 }
 
+func (x *ReportedState) GetRouting() *Routing {
+	if x != nil {
+		return x.Routing
+	}
+	return nil
+}
+
 var File_ropeway_v1_fabric_proto protoreflect.FileDescriptor
 
 const file_ropeway_v1_fabric_proto_rawDesc = "" +
 	"\n" +
 	"\x17ropeway/v1/fabric.proto\x12\n" +
-	"ropeway.v1\x1a\x1egoogle/protobuf/duration.proto\x1a\x1fgoogle/protobuf/timestamp.proto\x1a\x18ropeway/v1/gateway.proto\"j\n" +
+	"ropeway.v1\x1a\x1egoogle/protobuf/duration.proto\x1a\x1fgoogle/protobuf/timestamp.proto\x1a\x18ropeway/v1/gateway.proto\x1a\x18ropeway/v1/routing.proto\"j\n" +
 	"\x0ePreviewRequest\x12\x12\n" +
 	"\x04file\x18\x01 \x01(\fR\x04file\x12\x12\n" +
 	"\x04name\x18\x02 \x01(\tR\x04name\x12\x1a\n" +
@@ -1209,7 +1218,7 @@ const file_ropeway_v1_fabric_proto_rawDesc = "" +
 	"\tconnected\x18\x04 \x01(\bR\tconnected\x12\x14\n" +
 	"\x05epoch\x18\x05 \x01(\x04R\x05epoch\x125\n" +
 	"\breported\x18\x06 \x01(\v2\x19.ropeway.v1.ReportedStateR\breported\x12\x1c\n" +
-	"\thindrance\x182 \x01(\tR\thindrance\"\x88\x02\n" +
+	"\thindrance\x182 \x01(\tR\thindrance\"\xb7\x02\n" +
 	"\rReportedState\x12\x1d\n" +
 	"\n" +
 	"kept_epoch\x18\x01 \x01(\x04R\tkeptEpoch\x12#\n" +
@@ -1220,7 +1229,8 @@ const file_ropeway_v1_fabric_proto_rawDesc = "" +
 	"\x05drift\x18\n" +
 	" \x03(\v2\x11.ropeway.v1.DriftR\x05drift\x12\x12\n" +
 	"\x04lost\x182 \x03(\tR\x04lost\x12\x16\n" +
-	"\x06silent\x183 \x03(\tR\x06silent2\x8a\x03\n" +
+	"\x06silent\x183 \x03(\tR\x06silent\x12-\n" +
+	"\arouting\x18< \x01(\v2\x13.ropeway.v1.RoutingR\arouting2\x8a\x03\n" +
 	"\rFabricService\x12B\n" +
 	"\aPreview\x12\x1a.ropeway.v1.PreviewRequest\x1a\x1b.ropeway.v1.PreviewResponse\x12<\n" +
 	"\x05Apply\x12\x18.ropeway.v1.ApplyRequest\x1a\x19.ropeway.v1.ApplyResponse\x12N\n" +
@@ -1260,6 +1270,7 @@ var file_ropeway_v1_fabric_proto_goTypes = []any{
 	(*durationpb.Duration)(nil),   // 15: google.protobuf.Duration
 	(*timestamppb.Timestamp)(nil), // 16: google.protobuf.Timestamp
 	(*Drift)(nil),                 // 17: ropeway.v1.Drift
+	(*Routing)(nil),               // 18: ropeway.v1.Routing
 }
 var file_ropeway_v1_fabric_proto_depIdxs = []int32{
 	2,  // 0: ropeway.v1.PreviewResponse.to_sign:type_name -> ropeway.v1.ToSign
@@ -1273,21 +1284,22 @@ var file_ropeway_v1_fabric_proto_depIdxs = []int32{
 	14, // 8: ropeway.v1.Gateway.reported:type_name -> ropeway.v1.ReportedState
 	16, // 9: ropeway.v1.ReportedState.at:type_name -> google.protobuf.Timestamp
 	17, // 10: ropeway.v1.ReportedState.drift:type_name -> ropeway.v1.Drift
-	0,  // 11: ropeway.v1.FabricService.Preview:input_type -> ropeway.v1.PreviewRequest
-	4,  // 12: ropeway.v1.FabricService.Apply:input_type -> ropeway.v1.ApplyRequest
-	6,  // 13: ropeway.v1.FabricService.GetRevision:input_type -> ropeway.v1.GetRevisionRequest
-	8,  // 14: ropeway.v1.FabricService.ListRevisions:input_type -> ropeway.v1.ListRevisionsRequest
-	11, // 15: ropeway.v1.FabricService.ListGateways:input_type -> ropeway.v1.ListGatewaysRequest
-	1,  // 16: ropeway.v1.FabricService.Preview:output_type -> ropeway.v1.PreviewResponse
-	5,  // 17: ropeway.v1.FabricService.Apply:output_type -> ropeway.v1.ApplyResponse
-	7,  // 18: ropeway.v1.FabricService.GetRevision:output_type -> ropeway.v1.GetRevisionResponse
-	9,  // 19: ropeway.v1.FabricService.ListRevisions:output_type -> ropeway.v1.ListRevisionsResponse
-	12, // 20: ropeway.v1.FabricService.ListGateways:output_type -> ropeway.v1.ListGatewaysResponse
-	16, // [16:21] is the sub-list for method output_type
-	11, // [11:16] is the sub-list for method input_type
-	11, // [11:11] is the sub-list for extension type_name
-	11, // [11:11] is the sub-list for extension extendee
-	0,  // [0:11] is the sub-list for field type_name
+	18, // 11: ropeway.v1.ReportedState.routing:type_name -> ropeway.v1.Routing
+	0,  // 12: ropeway.v1.FabricService.Preview:input_type -> ropeway.v1.PreviewRequest
+	4,  // 13: ropeway.v1.FabricService.Apply:input_type -> ropeway.v1.ApplyRequest
+	6,  // 14: ropeway.v1.FabricService.GetRevision:input_type -> ropeway.v1.GetRevisionRequest
+	8,  // 15: ropeway.v1.FabricService.ListRevisions:input_type -> ropeway.v1.ListRevisionsRequest
+	11, // 16: ropeway.v1.FabricService.ListGateways:input_type -> ropeway.v1.ListGatewaysRequest
+	1,  // 17: ropeway.v1.FabricService.Preview:output_type -> ropeway.v1.PreviewResponse
+	5,  // 18: ropeway.v1.FabricService.Apply:output_type -> ropeway.v1.ApplyResponse
+	7,  // 19: ropeway.v1.FabricService.GetRevision:output_type -> ropeway.v1.GetRevisionResponse
+	9,  // 20: ropeway.v1.FabricService.ListRevisions:output_type -> ropeway.v1.ListRevisionsResponse
+	12, // 21: ropeway.v1.FabricService.ListGateways:output_type -> ropeway.v1.ListGatewaysResponse
+	17, // [17:22] is the sub-list for method output_type
+	12, // [12:17] is the sub-list for method input_type
+	12, // [12:12] is the sub-list for extension type_name
+	12, // [12:12] is the sub-list for extension extendee
+	0,  // [0:12] is the sub-list for field type_name
 }
 
 func init() { file_ropeway_v1_fabric_proto_init() }
@@ -1296,6 +1308,7 @@ func file_ropeway_v1_fabric_proto_init() {
 		return
 	}
 	file_ropeway_v1_gateway_proto_init()
+	file_ropeway_v1_routing_proto_init()
 	type x struct{}
 	out := protoimpl.TypeBuilder{
 		File: protoimpl.DescBuilder{

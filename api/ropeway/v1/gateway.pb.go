@@ -9,6 +9,7 @@ package ropewayv1
 import (
 	protoreflect "google.golang.org/protobuf/reflect/protoreflect"
 	protoimpl "google.golang.org/protobuf/runtime/protoimpl"
+	durationpb "google.golang.org/protobuf/types/known/durationpb"
 	timestamppb "google.golang.org/protobuf/types/known/timestamppb"
 	reflect "reflect"
 	sync "sync"
@@ -32,7 +33,9 @@ type WatchRequest struct {
 	// That grant itself, where the controller asked for it: see WatchResponse.behind.
 	Held *SignedGrant `protobuf:"bytes,40,opt,name=held,proto3" json:"held,omitempty"`
 	// The last format of plans that the gateway understands; absent: 1. It is sent nothing later.
-	PlanFormat    uint32 `protobuf:"varint,50,opt,name=plan_format,json=planFormat,proto3" json:"plan_format,omitempty"`
+	PlanFormat uint32 `protobuf:"varint,50,opt,name=plan_format,json=planFormat,proto3" json:"plan_format,omitempty"`
+	// The gateway does errands. Who does not say so is given none.
+	Errands       bool `protobuf:"varint,60,opt,name=errands,proto3" json:"errands,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -95,13 +98,22 @@ func (x *WatchRequest) GetPlanFormat() uint32 {
 	return 0
 }
 
+func (x *WatchRequest) GetErrands() bool {
+	if x != nil {
+		return x.Errands
+	}
+	return false
+}
+
 type WatchResponse struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
 	// Empty in a message that only says that the controller is there: it sends one every few seconds.
 	Grant *SignedGrant `protobuf:"bytes,1,opt,name=grant,proto3" json:"grant,omitempty"`
 	// The fabric's newest revision is older than what the gateway says it holds: the fabric was restored from a backup. The gateway should come again
 	// and show its grant; as it is signed, the controller believes it, and numbers on past it.
-	Behind        bool `protobuf:"varint,40,opt,name=behind,proto3" json:"behind,omitempty"`
+	Behind bool `protobuf:"varint,40,opt,name=behind,proto3" json:"behind,omitempty"`
+	// What somebody wants of the gateway now. It is done while this conversation lasts, and never later.
+	Errand        *Errand `protobuf:"bytes,60,opt,name=errand,proto3" json:"errand,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -150,6 +162,381 @@ func (x *WatchResponse) GetBehind() bool {
 	return false
 }
 
+func (x *WatchResponse) GetErrand() *Errand {
+	if x != nil {
+		return x.Errand
+	}
+	return nil
+}
+
+// Something that a person wants of a gateway while both are there.
+type Errand struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// What its answer names. It means something to the controller that gave it, and to nobody else.
+	Id string `protobuf:"bytes,1,opt,name=id,proto3" json:"id,omitempty"`
+	// Types that are valid to be assigned to What:
+	//
+	//	*Errand_Routes
+	//	*Errand_Drain
+	//	*Errand_Undrain
+	What          isErrand_What `protobuf_oneof:"what"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *Errand) Reset() {
+	*x = Errand{}
+	mi := &file_ropeway_v1_gateway_proto_msgTypes[2]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *Errand) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*Errand) ProtoMessage() {}
+
+func (x *Errand) ProtoReflect() protoreflect.Message {
+	mi := &file_ropeway_v1_gateway_proto_msgTypes[2]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use Errand.ProtoReflect.Descriptor instead.
+func (*Errand) Descriptor() ([]byte, []int) {
+	return file_ropeway_v1_gateway_proto_rawDescGZIP(), []int{2}
+}
+
+func (x *Errand) GetId() string {
+	if x != nil {
+		return x.Id
+	}
+	return ""
+}
+
+func (x *Errand) GetWhat() isErrand_What {
+	if x != nil {
+		return x.What
+	}
+	return nil
+}
+
+func (x *Errand) GetRoutes() *RoutesErrand {
+	if x != nil {
+		if x, ok := x.What.(*Errand_Routes); ok {
+			return x.Routes
+		}
+	}
+	return nil
+}
+
+func (x *Errand) GetDrain() *DrainErrand {
+	if x != nil {
+		if x, ok := x.What.(*Errand_Drain); ok {
+			return x.Drain
+		}
+	}
+	return nil
+}
+
+func (x *Errand) GetUndrain() *UndrainErrand {
+	if x != nil {
+		if x, ok := x.What.(*Errand_Undrain); ok {
+			return x.Undrain
+		}
+	}
+	return nil
+}
+
+type isErrand_What interface {
+	isErrand_What()
+}
+
+type Errand_Routes struct {
+	Routes *RoutesErrand `protobuf:"bytes,2,opt,name=routes,proto3,oneof"`
+}
+
+type Errand_Drain struct {
+	Drain *DrainErrand `protobuf:"bytes,3,opt,name=drain,proto3,oneof"`
+}
+
+type Errand_Undrain struct {
+	Undrain *UndrainErrand `protobuf:"bytes,4,opt,name=undrain,proto3,oneof"`
+}
+
+func (*Errand_Routes) isErrand_What() {}
+
+func (*Errand_Drain) isErrand_What() {}
+
+func (*Errand_Undrain) isErrand_What() {}
+
+// Tell the routes that the routing daemon has.
+type RoutesErrand struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// A prefix, which stands for itself and what is within it; an address, which stands for the longest prefix that has it; empty: all.
+	Of string `protobuf:"bytes,1,opt,name=of,proto3" json:"of,omitempty"`
+	// Only those that carry packets.
+	Best          bool `protobuf:"varint,2,opt,name=best,proto3" json:"best,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *RoutesErrand) Reset() {
+	*x = RoutesErrand{}
+	mi := &file_ropeway_v1_gateway_proto_msgTypes[3]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *RoutesErrand) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*RoutesErrand) ProtoMessage() {}
+
+func (x *RoutesErrand) ProtoReflect() protoreflect.Message {
+	mi := &file_ropeway_v1_gateway_proto_msgTypes[3]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use RoutesErrand.ProtoReflect.Descriptor instead.
+func (*RoutesErrand) Descriptor() ([]byte, []int) {
+	return file_ropeway_v1_gateway_proto_rawDescGZIP(), []int{3}
+}
+
+func (x *RoutesErrand) GetOf() string {
+	if x != nil {
+		return x.Of
+	}
+	return ""
+}
+
+func (x *RoutesErrand) GetBest() bool {
+	if x != nil {
+		return x.Best
+	}
+	return false
+}
+
+// Lead traffic around the gateway, until an UndrainErrand.
+type DrainErrand struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// How long it may take until nothing is forwarded; absent: nobody waits for that.
+	Wait          *durationpb.Duration `protobuf:"bytes,1,opt,name=wait,proto3" json:"wait,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *DrainErrand) Reset() {
+	*x = DrainErrand{}
+	mi := &file_ropeway_v1_gateway_proto_msgTypes[4]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *DrainErrand) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*DrainErrand) ProtoMessage() {}
+
+func (x *DrainErrand) ProtoReflect() protoreflect.Message {
+	mi := &file_ropeway_v1_gateway_proto_msgTypes[4]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use DrainErrand.ProtoReflect.Descriptor instead.
+func (*DrainErrand) Descriptor() ([]byte, []int) {
+	return file_ropeway_v1_gateway_proto_rawDescGZIP(), []int{4}
+}
+
+func (x *DrainErrand) GetWait() *durationpb.Duration {
+	if x != nil {
+		return x.Wait
+	}
+	return nil
+}
+
+type UndrainErrand struct {
+	state         protoimpl.MessageState `protogen:"open.v1"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *UndrainErrand) Reset() {
+	*x = UndrainErrand{}
+	mi := &file_ropeway_v1_gateway_proto_msgTypes[5]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *UndrainErrand) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*UndrainErrand) ProtoMessage() {}
+
+func (x *UndrainErrand) ProtoReflect() protoreflect.Message {
+	mi := &file_ropeway_v1_gateway_proto_msgTypes[5]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use UndrainErrand.ProtoReflect.Descriptor instead.
+func (*UndrainErrand) Descriptor() ([]byte, []int) {
+	return file_ropeway_v1_gateway_proto_rawDescGZIP(), []int{5}
+}
+
+type AnswerRequest struct {
+	state  protoimpl.MessageState `protogen:"open.v1"`
+	Errand string                 `protobuf:"bytes,1,opt,name=errand,proto3" json:"errand,omitempty"`
+	// Another part follows.
+	More bool `protobuf:"varint,2,opt,name=more,proto3" json:"more,omitempty"`
+	// Why it was not done, in place of everything else.
+	Trouble *Trouble  `protobuf:"bytes,3,opt,name=trouble,proto3" json:"trouble,omitempty"`
+	Routes  []*Route  `protobuf:"bytes,4,rep,name=routes,proto3" json:"routes,omitempty"`
+	Drained *Drainage `protobuf:"bytes,5,opt,name=drained,proto3" json:"drained,omitempty"`
+	// Of an UndrainErrand: the gateway was drained.
+	Lifted        bool `protobuf:"varint,6,opt,name=lifted,proto3" json:"lifted,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *AnswerRequest) Reset() {
+	*x = AnswerRequest{}
+	mi := &file_ropeway_v1_gateway_proto_msgTypes[6]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *AnswerRequest) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*AnswerRequest) ProtoMessage() {}
+
+func (x *AnswerRequest) ProtoReflect() protoreflect.Message {
+	mi := &file_ropeway_v1_gateway_proto_msgTypes[6]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use AnswerRequest.ProtoReflect.Descriptor instead.
+func (*AnswerRequest) Descriptor() ([]byte, []int) {
+	return file_ropeway_v1_gateway_proto_rawDescGZIP(), []int{6}
+}
+
+func (x *AnswerRequest) GetErrand() string {
+	if x != nil {
+		return x.Errand
+	}
+	return ""
+}
+
+func (x *AnswerRequest) GetMore() bool {
+	if x != nil {
+		return x.More
+	}
+	return false
+}
+
+func (x *AnswerRequest) GetTrouble() *Trouble {
+	if x != nil {
+		return x.Trouble
+	}
+	return nil
+}
+
+func (x *AnswerRequest) GetRoutes() []*Route {
+	if x != nil {
+		return x.Routes
+	}
+	return nil
+}
+
+func (x *AnswerRequest) GetDrained() *Drainage {
+	if x != nil {
+		return x.Drained
+	}
+	return nil
+}
+
+func (x *AnswerRequest) GetLifted() bool {
+	if x != nil {
+		return x.Lifted
+	}
+	return false
+}
+
+type AnswerResponse struct {
+	state         protoimpl.MessageState `protogen:"open.v1"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *AnswerResponse) Reset() {
+	*x = AnswerResponse{}
+	mi := &file_ropeway_v1_gateway_proto_msgTypes[7]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *AnswerResponse) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*AnswerResponse) ProtoMessage() {}
+
+func (x *AnswerResponse) ProtoReflect() protoreflect.Message {
+	mi := &file_ropeway_v1_gateway_proto_msgTypes[7]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use AnswerResponse.ProtoReflect.Descriptor instead.
+func (*AnswerResponse) Descriptor() ([]byte, []int) {
+	return file_ropeway_v1_gateway_proto_rawDescGZIP(), []int{7}
+}
+
 // A plan, signed by the authority.
 type SignedGrant struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
@@ -170,7 +557,7 @@ type SignedGrant struct {
 
 func (x *SignedGrant) Reset() {
 	*x = SignedGrant{}
-	mi := &file_ropeway_v1_gateway_proto_msgTypes[2]
+	mi := &file_ropeway_v1_gateway_proto_msgTypes[8]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -182,7 +569,7 @@ func (x *SignedGrant) String() string {
 func (*SignedGrant) ProtoMessage() {}
 
 func (x *SignedGrant) ProtoReflect() protoreflect.Message {
-	mi := &file_ropeway_v1_gateway_proto_msgTypes[2]
+	mi := &file_ropeway_v1_gateway_proto_msgTypes[8]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -195,7 +582,7 @@ func (x *SignedGrant) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use SignedGrant.ProtoReflect.Descriptor instead.
 func (*SignedGrant) Descriptor() ([]byte, []int) {
-	return file_ropeway_v1_gateway_proto_rawDescGZIP(), []int{2}
+	return file_ropeway_v1_gateway_proto_rawDescGZIP(), []int{8}
 }
 
 func (x *SignedGrant) GetGrant() []byte {
@@ -258,7 +645,7 @@ type Grant struct {
 
 func (x *Grant) Reset() {
 	*x = Grant{}
-	mi := &file_ropeway_v1_gateway_proto_msgTypes[3]
+	mi := &file_ropeway_v1_gateway_proto_msgTypes[9]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -270,7 +657,7 @@ func (x *Grant) String() string {
 func (*Grant) ProtoMessage() {}
 
 func (x *Grant) ProtoReflect() protoreflect.Message {
-	mi := &file_ropeway_v1_gateway_proto_msgTypes[3]
+	mi := &file_ropeway_v1_gateway_proto_msgTypes[9]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -283,7 +670,7 @@ func (x *Grant) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Grant.ProtoReflect.Descriptor instead.
 func (*Grant) Descriptor() ([]byte, []int) {
-	return file_ropeway_v1_gateway_proto_rawDescGZIP(), []int{3}
+	return file_ropeway_v1_gateway_proto_rawDescGZIP(), []int{9}
 }
 
 func (x *Grant) GetFabric() string {
@@ -347,14 +734,16 @@ type ReportRequest struct {
 	Silent []string `protobuf:"bytes,52,rep,name=silent,proto3" json:"silent,omitempty"`
 	// Not the gateway's to say: where a controller tells others what a gateway reported, the epoch that it has for it. They may have seen other revisions on
 	// the way to the same plan, and know it by a later one.
-	WantedEpoch   uint64 `protobuf:"varint,53,opt,name=wanted_epoch,json=wantedEpoch,proto3" json:"wanted_epoch,omitempty"`
+	WantedEpoch uint64 `protobuf:"varint,53,opt,name=wanted_epoch,json=wantedEpoch,proto3" json:"wanted_epoch,omitempty"`
+	// How routing is; absent where routes are static.
+	Routing       *Routing `protobuf:"bytes,60,opt,name=routing,proto3" json:"routing,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
 
 func (x *ReportRequest) Reset() {
 	*x = ReportRequest{}
-	mi := &file_ropeway_v1_gateway_proto_msgTypes[4]
+	mi := &file_ropeway_v1_gateway_proto_msgTypes[10]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -366,7 +755,7 @@ func (x *ReportRequest) String() string {
 func (*ReportRequest) ProtoMessage() {}
 
 func (x *ReportRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_ropeway_v1_gateway_proto_msgTypes[4]
+	mi := &file_ropeway_v1_gateway_proto_msgTypes[10]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -379,7 +768,7 @@ func (x *ReportRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ReportRequest.ProtoReflect.Descriptor instead.
 func (*ReportRequest) Descriptor() ([]byte, []int) {
-	return file_ropeway_v1_gateway_proto_rawDescGZIP(), []int{4}
+	return file_ropeway_v1_gateway_proto_rawDescGZIP(), []int{10}
 }
 
 func (x *ReportRequest) GetKeptEpoch() uint64 {
@@ -473,6 +862,13 @@ func (x *ReportRequest) GetWantedEpoch() uint64 {
 	return 0
 }
 
+func (x *ReportRequest) GetRouting() *Routing {
+	if x != nil {
+		return x.Routing
+	}
+	return nil
+}
+
 // Something that nobody asked for: found on a machine that was as its plan says, and undone, or standing.
 type Drift struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
@@ -492,7 +888,7 @@ type Drift struct {
 
 func (x *Drift) Reset() {
 	*x = Drift{}
-	mi := &file_ropeway_v1_gateway_proto_msgTypes[5]
+	mi := &file_ropeway_v1_gateway_proto_msgTypes[11]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -504,7 +900,7 @@ func (x *Drift) String() string {
 func (*Drift) ProtoMessage() {}
 
 func (x *Drift) ProtoReflect() protoreflect.Message {
-	mi := &file_ropeway_v1_gateway_proto_msgTypes[5]
+	mi := &file_ropeway_v1_gateway_proto_msgTypes[11]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -517,7 +913,7 @@ func (x *Drift) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Drift.ProtoReflect.Descriptor instead.
 func (*Drift) Descriptor() ([]byte, []int) {
-	return file_ropeway_v1_gateway_proto_rawDescGZIP(), []int{5}
+	return file_ropeway_v1_gateway_proto_rawDescGZIP(), []int{11}
 }
 
 func (x *Drift) GetStep() string {
@@ -570,7 +966,7 @@ type ReportResponse struct {
 
 func (x *ReportResponse) Reset() {
 	*x = ReportResponse{}
-	mi := &file_ropeway_v1_gateway_proto_msgTypes[6]
+	mi := &file_ropeway_v1_gateway_proto_msgTypes[12]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -582,7 +978,7 @@ func (x *ReportResponse) String() string {
 func (*ReportResponse) ProtoMessage() {}
 
 func (x *ReportResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_ropeway_v1_gateway_proto_msgTypes[6]
+	mi := &file_ropeway_v1_gateway_proto_msgTypes[12]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -595,7 +991,7 @@ func (x *ReportResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ReportResponse.ProtoReflect.Descriptor instead.
 func (*ReportResponse) Descriptor() ([]byte, []int) {
-	return file_ropeway_v1_gateway_proto_rawDescGZIP(), []int{6}
+	return file_ropeway_v1_gateway_proto_rawDescGZIP(), []int{12}
 }
 
 var File_ropeway_v1_gateway_proto protoreflect.FileDescriptor
@@ -603,16 +999,38 @@ var File_ropeway_v1_gateway_proto protoreflect.FileDescriptor
 const file_ropeway_v1_gateway_proto_rawDesc = "" +
 	"\n" +
 	"\x18ropeway/v1/gateway.proto\x12\n" +
-	"ropeway.v1\x1a\x1fgoogle/protobuf/timestamp.proto\"\x99\x01\n" +
+	"ropeway.v1\x1a\x1egoogle/protobuf/duration.proto\x1a\x1fgoogle/protobuf/timestamp.proto\x1a\x18ropeway/v1/routing.proto\"\xb3\x01\n" +
 	"\fWatchRequest\x12\x14\n" +
 	"\x05epoch\x18\x01 \x01(\x04R\x05epoch\x12%\n" +
 	"\x0ereverted_epoch\x18\x14 \x01(\x04R\rrevertedEpoch\x12+\n" +
 	"\x04held\x18( \x01(\v2\x17.ropeway.v1.SignedGrantR\x04held\x12\x1f\n" +
 	"\vplan_format\x182 \x01(\rR\n" +
-	"planFormat\"V\n" +
+	"planFormat\x12\x18\n" +
+	"\aerrands\x18< \x01(\bR\aerrands\"\x82\x01\n" +
 	"\rWatchResponse\x12-\n" +
 	"\x05grant\x18\x01 \x01(\v2\x17.ropeway.v1.SignedGrantR\x05grant\x12\x16\n" +
-	"\x06behind\x18( \x01(\bR\x06behind\"\x93\x01\n" +
+	"\x06behind\x18( \x01(\bR\x06behind\x12*\n" +
+	"\x06errand\x18< \x01(\v2\x12.ropeway.v1.ErrandR\x06errand\"\xbc\x01\n" +
+	"\x06Errand\x12\x0e\n" +
+	"\x02id\x18\x01 \x01(\tR\x02id\x122\n" +
+	"\x06routes\x18\x02 \x01(\v2\x18.ropeway.v1.RoutesErrandH\x00R\x06routes\x12/\n" +
+	"\x05drain\x18\x03 \x01(\v2\x17.ropeway.v1.DrainErrandH\x00R\x05drain\x125\n" +
+	"\aundrain\x18\x04 \x01(\v2\x19.ropeway.v1.UndrainErrandH\x00R\aundrainB\x06\n" +
+	"\x04what\"2\n" +
+	"\fRoutesErrand\x12\x0e\n" +
+	"\x02of\x18\x01 \x01(\tR\x02of\x12\x12\n" +
+	"\x04best\x18\x02 \x01(\bR\x04best\"<\n" +
+	"\vDrainErrand\x12-\n" +
+	"\x04wait\x18\x01 \x01(\v2\x19.google.protobuf.DurationR\x04wait\"\x0f\n" +
+	"\rUndrainErrand\"\xdd\x01\n" +
+	"\rAnswerRequest\x12\x16\n" +
+	"\x06errand\x18\x01 \x01(\tR\x06errand\x12\x12\n" +
+	"\x04more\x18\x02 \x01(\bR\x04more\x12-\n" +
+	"\atrouble\x18\x03 \x01(\v2\x13.ropeway.v1.TroubleR\atrouble\x12)\n" +
+	"\x06routes\x18\x04 \x03(\v2\x11.ropeway.v1.RouteR\x06routes\x12.\n" +
+	"\adrained\x18\x05 \x01(\v2\x14.ropeway.v1.DrainageR\adrained\x12\x16\n" +
+	"\x06lifted\x18\x06 \x01(\bR\x06lifted\"\x10\n" +
+	"\x0eAnswerResponse\"\x93\x01\n" +
 	"\vSignedGrant\x12\x14\n" +
 	"\x05grant\x18\x01 \x01(\fR\x05grant\x12\x1c\n" +
 	"\tsignature\x18\x02 \x01(\fR\tsignature\x12\x12\n" +
@@ -625,7 +1043,7 @@ const file_ropeway_v1_gateway_proto_rawDesc = "" +
 	"\agateway\x18\x02 \x01(\tR\agateway\x12\x14\n" +
 	"\x05epoch\x18\x03 \x01(\x04R\x05epoch\x12\x12\n" +
 	"\x04plan\x18\x04 \x01(\fR\x04plan\x12\x14\n" +
-	"\x05until\x18\x05 \x01(\x04R\x05until\"\xcf\x03\n" +
+	"\x05until\x18\x05 \x01(\x04R\x05until\"\xfe\x03\n" +
 	"\rReportRequest\x12\x1d\n" +
 	"\n" +
 	"kept_epoch\x18\x01 \x01(\x04R\tkeptEpoch\x12#\n" +
@@ -642,7 +1060,8 @@ const file_ropeway_v1_gateway_proto_rawDesc = "" +
 	"planFormat\x12!\n" +
 	"\funread_epoch\x183 \x01(\x04R\vunreadEpoch\x12\x16\n" +
 	"\x06silent\x184 \x03(\tR\x06silent\x12!\n" +
-	"\fwanted_epoch\x185 \x01(\x04R\vwantedEpochB\x0f\n" +
+	"\fwanted_epoch\x185 \x01(\x04R\vwantedEpoch\x12-\n" +
+	"\arouting\x18< \x01(\v2\x13.ropeway.v1.RoutingR\aroutingB\x0f\n" +
 	"\r_probed_epoch\"\xbf\x01\n" +
 	"\x05Drift\x12\x12\n" +
 	"\x04step\x18\x01 \x01(\tR\x04step\x12\x12\n" +
@@ -651,10 +1070,11 @@ const file_ropeway_v1_gateway_proto_rawDesc = "" +
 	"\x05times\x18\x04 \x01(\rR\x05times\x120\n" +
 	"\x05first\x18\x05 \x01(\v2\x1a.google.protobuf.TimestampR\x05first\x12.\n" +
 	"\x04last\x18\x06 \x01(\v2\x1a.google.protobuf.TimestampR\x04last\"\x10\n" +
-	"\x0eReportResponse2\x91\x01\n" +
+	"\x0eReportResponse2\xd2\x01\n" +
 	"\x0eGatewayService\x12>\n" +
 	"\x05Watch\x12\x18.ropeway.v1.WatchRequest\x1a\x19.ropeway.v1.WatchResponse0\x01\x12?\n" +
-	"\x06Report\x12\x19.ropeway.v1.ReportRequest\x1a\x1a.ropeway.v1.ReportResponseB\"Z ropeway/api/ropeway/v1;ropewayv1b\x06proto3"
+	"\x06Report\x12\x19.ropeway.v1.ReportRequest\x1a\x1a.ropeway.v1.ReportResponse\x12?\n" +
+	"\x06Answer\x12\x19.ropeway.v1.AnswerRequest\x1a\x1a.ropeway.v1.AnswerResponseB\"Z ropeway/api/ropeway/v1;ropewayv1b\x06proto3"
 
 var (
 	file_ropeway_v1_gateway_proto_rawDescOnce sync.Once
@@ -668,33 +1088,55 @@ func file_ropeway_v1_gateway_proto_rawDescGZIP() []byte {
 	return file_ropeway_v1_gateway_proto_rawDescData
 }
 
-var file_ropeway_v1_gateway_proto_msgTypes = make([]protoimpl.MessageInfo, 7)
+var file_ropeway_v1_gateway_proto_msgTypes = make([]protoimpl.MessageInfo, 13)
 var file_ropeway_v1_gateway_proto_goTypes = []any{
 	(*WatchRequest)(nil),          // 0: ropeway.v1.WatchRequest
 	(*WatchResponse)(nil),         // 1: ropeway.v1.WatchResponse
-	(*SignedGrant)(nil),           // 2: ropeway.v1.SignedGrant
-	(*Grant)(nil),                 // 3: ropeway.v1.Grant
-	(*ReportRequest)(nil),         // 4: ropeway.v1.ReportRequest
-	(*Drift)(nil),                 // 5: ropeway.v1.Drift
-	(*ReportResponse)(nil),        // 6: ropeway.v1.ReportResponse
-	(*timestamppb.Timestamp)(nil), // 7: google.protobuf.Timestamp
+	(*Errand)(nil),                // 2: ropeway.v1.Errand
+	(*RoutesErrand)(nil),          // 3: ropeway.v1.RoutesErrand
+	(*DrainErrand)(nil),           // 4: ropeway.v1.DrainErrand
+	(*UndrainErrand)(nil),         // 5: ropeway.v1.UndrainErrand
+	(*AnswerRequest)(nil),         // 6: ropeway.v1.AnswerRequest
+	(*AnswerResponse)(nil),        // 7: ropeway.v1.AnswerResponse
+	(*SignedGrant)(nil),           // 8: ropeway.v1.SignedGrant
+	(*Grant)(nil),                 // 9: ropeway.v1.Grant
+	(*ReportRequest)(nil),         // 10: ropeway.v1.ReportRequest
+	(*Drift)(nil),                 // 11: ropeway.v1.Drift
+	(*ReportResponse)(nil),        // 12: ropeway.v1.ReportResponse
+	(*durationpb.Duration)(nil),   // 13: google.protobuf.Duration
+	(*Trouble)(nil),               // 14: ropeway.v1.Trouble
+	(*Route)(nil),                 // 15: ropeway.v1.Route
+	(*Drainage)(nil),              // 16: ropeway.v1.Drainage
+	(*timestamppb.Timestamp)(nil), // 17: google.protobuf.Timestamp
+	(*Routing)(nil),               // 18: ropeway.v1.Routing
 }
 var file_ropeway_v1_gateway_proto_depIdxs = []int32{
-	2, // 0: ropeway.v1.WatchRequest.held:type_name -> ropeway.v1.SignedGrant
-	2, // 1: ropeway.v1.WatchResponse.grant:type_name -> ropeway.v1.SignedGrant
-	7, // 2: ropeway.v1.ReportRequest.at:type_name -> google.protobuf.Timestamp
-	5, // 3: ropeway.v1.ReportRequest.drift:type_name -> ropeway.v1.Drift
-	7, // 4: ropeway.v1.Drift.first:type_name -> google.protobuf.Timestamp
-	7, // 5: ropeway.v1.Drift.last:type_name -> google.protobuf.Timestamp
-	0, // 6: ropeway.v1.GatewayService.Watch:input_type -> ropeway.v1.WatchRequest
-	4, // 7: ropeway.v1.GatewayService.Report:input_type -> ropeway.v1.ReportRequest
-	1, // 8: ropeway.v1.GatewayService.Watch:output_type -> ropeway.v1.WatchResponse
-	6, // 9: ropeway.v1.GatewayService.Report:output_type -> ropeway.v1.ReportResponse
-	8, // [8:10] is the sub-list for method output_type
-	6, // [6:8] is the sub-list for method input_type
-	6, // [6:6] is the sub-list for extension type_name
-	6, // [6:6] is the sub-list for extension extendee
-	0, // [0:6] is the sub-list for field type_name
+	8,  // 0: ropeway.v1.WatchRequest.held:type_name -> ropeway.v1.SignedGrant
+	8,  // 1: ropeway.v1.WatchResponse.grant:type_name -> ropeway.v1.SignedGrant
+	2,  // 2: ropeway.v1.WatchResponse.errand:type_name -> ropeway.v1.Errand
+	3,  // 3: ropeway.v1.Errand.routes:type_name -> ropeway.v1.RoutesErrand
+	4,  // 4: ropeway.v1.Errand.drain:type_name -> ropeway.v1.DrainErrand
+	5,  // 5: ropeway.v1.Errand.undrain:type_name -> ropeway.v1.UndrainErrand
+	13, // 6: ropeway.v1.DrainErrand.wait:type_name -> google.protobuf.Duration
+	14, // 7: ropeway.v1.AnswerRequest.trouble:type_name -> ropeway.v1.Trouble
+	15, // 8: ropeway.v1.AnswerRequest.routes:type_name -> ropeway.v1.Route
+	16, // 9: ropeway.v1.AnswerRequest.drained:type_name -> ropeway.v1.Drainage
+	17, // 10: ropeway.v1.ReportRequest.at:type_name -> google.protobuf.Timestamp
+	11, // 11: ropeway.v1.ReportRequest.drift:type_name -> ropeway.v1.Drift
+	18, // 12: ropeway.v1.ReportRequest.routing:type_name -> ropeway.v1.Routing
+	17, // 13: ropeway.v1.Drift.first:type_name -> google.protobuf.Timestamp
+	17, // 14: ropeway.v1.Drift.last:type_name -> google.protobuf.Timestamp
+	0,  // 15: ropeway.v1.GatewayService.Watch:input_type -> ropeway.v1.WatchRequest
+	10, // 16: ropeway.v1.GatewayService.Report:input_type -> ropeway.v1.ReportRequest
+	6,  // 17: ropeway.v1.GatewayService.Answer:input_type -> ropeway.v1.AnswerRequest
+	1,  // 18: ropeway.v1.GatewayService.Watch:output_type -> ropeway.v1.WatchResponse
+	12, // 19: ropeway.v1.GatewayService.Report:output_type -> ropeway.v1.ReportResponse
+	7,  // 20: ropeway.v1.GatewayService.Answer:output_type -> ropeway.v1.AnswerResponse
+	18, // [18:21] is the sub-list for method output_type
+	15, // [15:18] is the sub-list for method input_type
+	15, // [15:15] is the sub-list for extension type_name
+	15, // [15:15] is the sub-list for extension extendee
+	0,  // [0:15] is the sub-list for field type_name
 }
 
 func init() { file_ropeway_v1_gateway_proto_init() }
@@ -702,14 +1144,20 @@ func file_ropeway_v1_gateway_proto_init() {
 	if File_ropeway_v1_gateway_proto != nil {
 		return
 	}
-	file_ropeway_v1_gateway_proto_msgTypes[4].OneofWrappers = []any{}
+	file_ropeway_v1_routing_proto_init()
+	file_ropeway_v1_gateway_proto_msgTypes[2].OneofWrappers = []any{
+		(*Errand_Routes)(nil),
+		(*Errand_Drain)(nil),
+		(*Errand_Undrain)(nil),
+	}
+	file_ropeway_v1_gateway_proto_msgTypes[10].OneofWrappers = []any{}
 	type x struct{}
 	out := protoimpl.TypeBuilder{
 		File: protoimpl.DescBuilder{
 			GoPackagePath: reflect.TypeOf(x{}).PkgPath(),
 			RawDescriptor: unsafe.Slice(unsafe.StringData(file_ropeway_v1_gateway_proto_rawDesc), len(file_ropeway_v1_gateway_proto_rawDesc)),
 			NumEnums:      0,
-			NumMessages:   7,
+			NumMessages:   13,
 			NumExtensions: 0,
 			NumServices:   1,
 		},

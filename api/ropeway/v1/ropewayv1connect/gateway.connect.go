@@ -37,6 +37,8 @@ const (
 	GatewayServiceWatchProcedure = "/ropeway.v1.GatewayService/Watch"
 	// GatewayServiceReportProcedure is the fully-qualified name of the GatewayService's Report RPC.
 	GatewayServiceReportProcedure = "/ropeway.v1.GatewayService/Report"
+	// GatewayServiceAnswerProcedure is the fully-qualified name of the GatewayService's Answer RPC.
+	GatewayServiceAnswerProcedure = "/ropeway.v1.GatewayService/Answer"
 )
 
 // GatewayServiceClient is a client for the ropeway.v1.GatewayService service.
@@ -45,6 +47,8 @@ type GatewayServiceClient interface {
 	Watch(context.Context, *v1.WatchRequest) (*connect.ServerStreamForClient[v1.WatchResponse], error)
 	// Says what the gateway is now.
 	Report(context.Context, *v1.ReportRequest) (*v1.ReportResponse, error)
+	// Answers an errand, in one part or several. Each is taken before the next may be sent.
+	Answer(context.Context, *v1.AnswerRequest) (*v1.AnswerResponse, error)
 }
 
 // NewGatewayServiceClient constructs a client for the ropeway.v1.GatewayService service. By
@@ -70,6 +74,12 @@ func NewGatewayServiceClient(httpClient connect.HTTPClient, baseURL string, opts
 			connect.WithSchema(gatewayServiceMethods.ByName("Report")),
 			connect.WithClientOptions(opts...),
 		),
+		answer: connect.NewClient[v1.AnswerRequest, v1.AnswerResponse](
+			httpClient,
+			baseURL+GatewayServiceAnswerProcedure,
+			connect.WithSchema(gatewayServiceMethods.ByName("Answer")),
+			connect.WithClientOptions(opts...),
+		),
 	}
 }
 
@@ -77,6 +87,7 @@ func NewGatewayServiceClient(httpClient connect.HTTPClient, baseURL string, opts
 type gatewayServiceClient struct {
 	watch  *connect.Client[v1.WatchRequest, v1.WatchResponse]
 	report *connect.Client[v1.ReportRequest, v1.ReportResponse]
+	answer *connect.Client[v1.AnswerRequest, v1.AnswerResponse]
 }
 
 // Watch calls ropeway.v1.GatewayService.Watch.
@@ -93,12 +104,23 @@ func (c *gatewayServiceClient) Report(ctx context.Context, req *v1.ReportRequest
 	return nil, err
 }
 
+// Answer calls ropeway.v1.GatewayService.Answer.
+func (c *gatewayServiceClient) Answer(ctx context.Context, req *v1.AnswerRequest) (*v1.AnswerResponse, error) {
+	response, err := c.answer.CallUnary(ctx, connect.NewRequest(req))
+	if response != nil {
+		return response.Msg, err
+	}
+	return nil, err
+}
+
 // GatewayServiceHandler is an implementation of the ropeway.v1.GatewayService service.
 type GatewayServiceHandler interface {
 	// Sends the newest grant of the gateway, and each newer one. One that was overtaken before it could be sent is left out.
 	Watch(context.Context, *v1.WatchRequest, *connect.ServerStream[v1.WatchResponse]) error
 	// Says what the gateway is now.
 	Report(context.Context, *v1.ReportRequest) (*v1.ReportResponse, error)
+	// Answers an errand, in one part or several. Each is taken before the next may be sent.
+	Answer(context.Context, *v1.AnswerRequest) (*v1.AnswerResponse, error)
 }
 
 // NewGatewayServiceHandler builds an HTTP handler from the service implementation. It returns the
@@ -120,12 +142,20 @@ func NewGatewayServiceHandler(svc GatewayServiceHandler, opts ...connect.Handler
 		connect.WithSchema(gatewayServiceMethods.ByName("Report")),
 		connect.WithHandlerOptions(opts...),
 	)
+	gatewayServiceAnswerHandler := connect.NewUnaryHandlerSimple(
+		GatewayServiceAnswerProcedure,
+		svc.Answer,
+		connect.WithSchema(gatewayServiceMethods.ByName("Answer")),
+		connect.WithHandlerOptions(opts...),
+	)
 	return "/ropeway.v1.GatewayService/", http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		switch r.URL.Path {
 		case GatewayServiceWatchProcedure:
 			gatewayServiceWatchHandler.ServeHTTP(w, r)
 		case GatewayServiceReportProcedure:
 			gatewayServiceReportHandler.ServeHTTP(w, r)
+		case GatewayServiceAnswerProcedure:
+			gatewayServiceAnswerHandler.ServeHTTP(w, r)
 		default:
 			http.NotFound(w, r)
 		}
@@ -141,4 +171,8 @@ func (UnimplementedGatewayServiceHandler) Watch(context.Context, *v1.WatchReques
 
 func (UnimplementedGatewayServiceHandler) Report(context.Context, *v1.ReportRequest) (*v1.ReportResponse, error) {
 	return nil, connect.NewError(connect.CodeUnimplemented, errors.New("ropeway.v1.GatewayService.Report is not implemented"))
+}
+
+func (UnimplementedGatewayServiceHandler) Answer(context.Context, *v1.AnswerRequest) (*v1.AnswerResponse, error) {
+	return nil, connect.NewError(connect.CodeUnimplemented, errors.New("ropeway.v1.GatewayService.Answer is not implemented"))
 }

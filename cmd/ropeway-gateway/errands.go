@@ -50,7 +50,7 @@ func (e errands) Drain(ctx context.Context, wait time.Duration) (*ropewayv1.Drai
 		return nil, err
 	}
 	out := &ropewayv1.Drainage{
-		Since: timestamppb.New(d.Since), Applied: d.Applied, Quiet: d.Quiet, Took: durationpb.New(time.Duration(d.Took * float64(time.Second))), Packets: d.Packets,
+		Since: timestamppb.New(d.Since), Applied: d.Applied, Quiet: d.Quiet, Took: durationpb.New(time.Duration(d.Took * float64(time.Second))), Packets: d.Packets, Text: d.Text(),
 	}
 	for _, f := range d.Flows {
 		out.Flows = append(out.Flows, &ropewayv1.Flow{Device: f.Device, Peer: f.Peer, Received: f.Received, Sent: f.Sent})

@@ -49,7 +49,7 @@ func newGetKindCommand(k kind) *cobra.Command {
 		Example: "  ropeway get " + k.name + "\n  ropeway get " + k.name + " --watch",
 		Args:    cobra.MaximumNArgs(1), ValidArgsFunction: completeRemote(1, k.complete),
 	}
-	cmd.Flags().BoolVarP(&watch, "watch", "w", false, "show it anew whenever it changes")
+	watchFlag(cmd, &watch)
 	if k.name == "revisions" {
 		cmd.Flags().Uint32("limit", usualRevisions, "how many")
 	}
@@ -66,6 +66,11 @@ func newGetKindCommand(k kind) *cobra.Command {
 		})
 	}
 	return cmd
+}
+
+// watchFlag adds --watch.
+func watchFlag(cmd *cobra.Command, watch *bool) {
+	cmd.Flags().BoolVarP(watch, "watch", "w", false, "show it anew whenever it changes")
 }
 
 // nameIn returns the name that was given, or "".

@@ -2,6 +2,7 @@ package main
 
 import (
 	"context"
+	"net/http"
 	"strings"
 
 	"github.com/spf13/cobra"
@@ -33,30 +34,28 @@ again, if it does: find out first what kept it from its controllers.`,
 // elsewhere is the code of a controller that a gateway is not connected to.
 const elsewhere = "RW7308"
 
-// retry asks the controller that a gateway is connected to, which may be any.
-func (r *remote) retry(ctx context.Context, gateway string) (*ropewayv1.RetryGatewayResponse, error) {
-	req := &ropewayv1.RetryGatewayRequest{Gateway: gateway}
-	answer, err := r.rollouts.RetryGateway(ctx, req)
-	if err == nil || !strings.Contains(err.Error(), elsewhere) {
-		return answer, err
-	}
-	known, listErr := r.cluster.ListControllers(ctx, &ropewayv1.ListControllersRequest{})
-	if listErr != nil {
-		return nil, listErr
-	}
-	for _, c := range known.Controllers {
-		if c.Url == "" || c.Url == r.server {
-			continue
+// retry has a gateway try again what it went back from.
+func (r *remote) retry(ctx context.Context, gateway string) (answer *ropewayv1.RetryGatewayResponse, err error) {
+	err = r.wherever(func(client *http.Client, server string) (err error) {
+		answer, err = ropewayv1connect.NewRolloutServiceClient(client, server).RetryGateway(ctx, &ropewayv1.RetryGatewayRequest{Gateway: gateway})
+		return err
+	})
+	return answer, err
+}
+
+// wherever does something by way of the controller that a gateway is connected to, which may be any.
+func (r *remote) wherever(do func(client *http.Client, server string) error) error {
+	var last error
+	for _, server := range r.member.All() {
+		client, err := r.member.HTTP(server)
+		if err != nil {
+			return err
 		}
-		client, clientErr := r.member.HTTP(c.Url)
-		if clientErr != nil {
-			return nil, clientErr
-		}
-		answer, err = ropewayv1connect.NewRolloutServiceClient(client, c.Url).RetryGateway(ctx, req)
+		last = do(client, server)
 		client.CloseIdleConnections()
-		if err == nil || !strings.Contains(err.Error(), elsewhere) && !isGone(err) {
-			return answer, err
+		if last == nil || !strings.Contains(last.Error(), elsewhere) && !isGone(last) {
+			return last
 		}
 	}
-	return nil, err
+	return last
 }

@@ -40,8 +40,8 @@ Exit codes: 0 all is well; 1 an error; 2 "plan" found changes; 3 something that 
 	addGroup(root, "fabric", newPlanCommand(), newVerifyCommand(), newTraceCommand())
 	addGroup(root, "hand", newKeysCommand(), newExportCommand())
 	addGroup(root, "controller", newLoginCommand(), newTokenCommand(), newMemberCommand(), newApplyCommand(), newRolloutCommand(), newRollbackCommand(), newSignCommand(), newHistoryCommand(), newShowCommand(),
-		newDiffCommand(), newStatusCommand(), newGetCommand(), newDescribeCommand(), newDriftCommand(), newClusterCommand(), newBackupCommand(), newAuditCommand())
-	addGroup(root, "lab", newLabCommand(), newDrillCommand(), newGatewayCommand())
+		newDiffCommand(), newStatusCommand(), newGetCommand(), newDescribeCommand(), newDriftCommand(), newGatewayCommand(), newClusterCommand(), newBackupCommand(), newAuditCommand())
+	addGroup(root, "lab", newLabCommand(), newDrillCommand())
 	root.AddCommand(newVersionCommand())
 	for _, c := range root.Commands() {
 		if c.GroupID == "controller" || c.Name() == "plan" {

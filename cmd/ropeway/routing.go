@@ -2,7 +2,10 @@ package main
 
 import (
 	"cmp"
+	"context"
 	"fmt"
+	"io"
+	"maps"
 	"net/netip"
 	"slices"
 	"strconv"
@@ -34,36 +37,23 @@ type sessionLine struct {
 }
 
 func newGetNeighborsCommand() *cobra.Command {
+	var watch bool
 	cmd := &cobra.Command{
-		Use: "neighbors [GATEWAY]", Aliases: []string{"neighbor"}, Short: "Show the BGP sessions of the gateways of a lab", Args: cobra.MaximumNArgs(1),
-		Long:    "Show the BGP sessions of every gateway of a lab, or of one. Every gateway is asked itself.",
-		Example: "  ropeway get neighbors --lab",
+		Use: "neighbors [GATEWAY]", Aliases: []string{"neighbor"}, Short: "Show the BGP sessions of gateways", Args: cobra.MaximumNArgs(1),
+		Long:    "Show the BGP sessions of every gateway, or of one, as it sees them itself: those that it reported to its controller, or in a lab without controllers has now.",
+		Example: "  ropeway get neighbors\n  ropeway get neighbors use1-a --watch\n  ropeway get neighbors --lab",
 	}
-	overLab(cmd)
+	asksGateways(cmd)
+	watchFlag(cmd, &watch)
 	format := outputFlag(cmd, console.TableFormat, console.Wide, console.JSON, console.YAML)
 	cmd.RunE = func(cmd *cobra.Command, args []string) error {
-		l, err := theLab(cmd, "ropeway-gateway neighbors")
-		if err != nil {
-			return err
-		}
-		if len(args) > 0 {
-			if _, err := l.FindGateway(args[0]); err != nil {
+		return lookAt(cmd, watch, func(ctx context.Context, o lookout, s console.Style, w io.Writer) error {
+			lines, err := o.sessions(ctx, nameIn(args))
+			if err != nil {
 				return err
 			}
-		}
-		lines := []sessionLine{}
-		err = askEach(cmd, l, func(gateway string, sessions []sessionLine) {
-			for _, s := range sessions {
-				if s.Gateway = gateway; len(args) == 0 || args[0] == gateway {
-					lines = append(lines, s)
-				}
-			}
-		}, "neighbors")
-		if err != nil {
-			return err
-		}
-		out := cmd.OutOrStdout()
-		return console.Show(out, styleOf(cmd, out), format.Format, lines, func() *console.Table { return sessionTable(lines) })
+			return console.Show(w, s, format.Format, lines, func() *console.Table { return sessionTable(lines) })
+		})
 	}
 	return cmd
 }
@@ -94,72 +84,91 @@ type pathLine struct {
 const routesMeans = "PREFIX stands for itself and what is within it; an address for the longest prefix that has it."
 
 func newGetRoutesCommand() *cobra.Command {
+	var watch bool
 	cmd := &cobra.Command{
-		Use: "routes [PREFIX|ADDRESS]", Aliases: []string{"route"}, Short: "Show what the gateways of a lab have learnt and originate", Args: cobra.MaximumNArgs(1),
-		Long:    "Show the routes of every gateway of a lab, as its routing daemon has them; * marks what carries packets. " + routesMeans,
-		Example: "  ropeway get routes --lab\n  ropeway get routes 10.20.0.0/16 --lab -o wide",
+		Use: "routes [PREFIX|ADDRESS]", Aliases: []string{"route"}, Short: "Show what gateways have learnt and originate", Args: cobra.MaximumNArgs(1),
+		Long: "Show the routes of every gateway that is there, as its routing daemon has them now; * marks what carries packets. " + routesMeans + `
+
+Gateways are asked when you ask, and nobody keeps their answers: with many prefixes, name the one that you mean. --watch shows routes anew when sessions or counts of
+prefixes change, and every half minute.`,
+		Example: "  ropeway get routes 10.20.0.0/16 -o wide\n  ropeway get routes --lab",
 	}
-	overLab(cmd)
+	asksGateways(cmd)
+	watchFlag(cmd, &watch)
 	format := outputFlag(cmd, console.TableFormat, console.Wide, console.JSON, console.YAML)
 	cmd.RunE = func(cmd *cobra.Command, args []string) error {
-		lines, err := pathsIn(cmd, args)
-		if err != nil {
+		if err := meansRoutes(cmd, nameIn(args)); err != nil {
 			return err
 		}
-		out := cmd.OutOrStdout()
-		return console.Show(out, styleOf(cmd, out), format.Format, lines, func() *console.Table { return pathTable(lines, false) })
+		return lookAt(cmd, watch, func(ctx context.Context, o lookout, s console.Style, w io.Writer) error {
+			lines, err := pathsTo(ctx, o, nameIn(args))
+			if err != nil {
+				return err
+			}
+			return console.Show(w, s, format.Format, lines, func() *console.Table { return pathTable(lines, false) })
+		})
 	}
 	return cmd
 }
 
 func newShowRouteCommand() *cobra.Command {
 	cmd := &cobra.Command{
-		Use: "route PREFIX|ADDRESS", Short: "Show who announces a prefix in a lab, who prefers what, and why", Args: cobra.ExactArgs(1),
-		Long: `Show route asks every gateway of a lab for its ways to a prefix, and says of each why it is used or not: the attribute that decides, which is the local
+		Use: "route PREFIX|ADDRESS", Short: "Show who announces a prefix, who prefers what, and why", Args: cobra.ExactArgs(1),
+		Long: `Show route asks every gateway for its ways to a prefix, and says of each why it is used or not: the attribute that decides, which is the local
 preference, then the length of the AS path, then the metric. ` + routesMeans,
-		Example: "  ropeway show route 10.20.0.0/16 --lab",
+		Example: "  ropeway show route 10.20.0.0/16\n  ropeway show route 10.20.0.0/16 --lab",
 	}
-	overLab(cmd)
+	asksGateways(cmd)
 	format := outputFlag(cmd, console.TableFormat, console.Wide, console.JSON, console.YAML)
 	cmd.RunE = func(cmd *cobra.Command, args []string) error {
-		lines, err := pathsIn(cmd, args)
-		if err != nil {
+		if err := meansRoutes(cmd, args[0]); err != nil {
 			return err
 		}
-		out := cmd.OutOrStdout()
-		if format.Format == console.JSON || format.Format == console.YAML {
-			return console.Encode(out, format.Format, lines)
-		}
-		for _, text := range announcers(lines) {
-			if err := say(cmd, "%s\n", text); err != nil {
+		return lookAt(cmd, false, func(ctx context.Context, o lookout, s console.Style, w io.Writer) error {
+			lines, err := pathsTo(ctx, o, args[0])
+			if err != nil {
 				return err
 			}
-		}
-		if len(lines) == 0 {
-			return say(cmd, "no gateway has a route to %s\n", args[0])
-		}
-		return pathTable(lines, true).Write(out, styleOf(cmd, out), format.Format == console.Wide)
+			if format.Format == console.JSON || format.Format == console.YAML {
+				return console.Encode(w, format.Format, lines)
+			}
+			return writeRoute(w, s, args[0], lines, format.Format == console.Wide)
+		})
 	}
 	return cmd
 }
 
-// pathsIn asks every gateway of the lab for its routes.
-func pathsIn(cmd *cobra.Command, args []string) ([]pathLine, error) {
-	of := nameIn(args)
+// writeRoute says of each prefix who announces it, and then who has which ways to it.
+func writeRoute(w io.Writer, s console.Style, of string, lines []pathLine, wide bool) error {
+	text := strings.Join(announcers(lines), "\n")
+	if len(lines) == 0 {
+		text = "no gateway has a route to " + of
+	}
+	if _, err := fmt.Fprintln(w, text); err != nil {
+		return fmt.Errorf("write who announces it: %w", err)
+	}
+	if len(lines) == 0 {
+		return nil
+	}
+	return pathTable(lines, true).Write(w, s, wide)
+}
+
+// meansRoutes refuses what is neither a prefix nor an address.
+func meansRoutes(cmd *cobra.Command, of string) error {
 	if _, err := bgp.Select(nil, of); err != nil {
-		return nil, problem("RW6001", "", "want a prefix such as 10.20.0.0/16, or an address", "usage: "+cmd.UseLine())
+		return problem("RW6001", "", "want a prefix such as 10.20.0.0/16, or an address", "usage: "+cmd.UseLine())
 	}
-	l, err := theLab(cmd, strings.TrimSpace("ropeway-gateway routes "+of))
-	if err != nil {
-		return nil, err
-	}
+	return nil
+}
+
+// pathsTo asks every gateway for its routes.
+func pathsTo(ctx context.Context, o lookout, of string) ([]pathLine, error) {
+	routes, err := o.routes(ctx, of, false)
 	lines := []pathLine{}
-	err = askEach(cmd, l, func(gateway string, routes []bgp.Route) {
-		lines = append(lines, explained(gateway, routes)...)
-	}, append([]string{"routes"}, args...)...)
-	slices.SortStableFunc(lines, func(a, b pathLine) int {
-		return cmp.Or(a.Prefix.Compare(b.Prefix), strings.Compare(a.Gateway, b.Gateway))
-	})
+	for _, gateway := range slices.Sorted(maps.Keys(routes)) {
+		lines = append(lines, explained(gateway, routes[gateway])...)
+	}
+	slices.SortStableFunc(lines, func(a, b pathLine) int { return a.Prefix.Compare(b.Prefix) })
 	return lines, err
 }
 

@@ -28,10 +28,10 @@ promises: each route that is missing, leads elsewhere or is not promised, and ea
 the promise, and so does a gateway that is drained.
 
 Exit 0 where all holds, 3 where something does not; with --live also where routes are not as promised, or not known.`,
-		Example: "  ropeway verify fabric.yaml --failures 1\n  ropeway verify --live --lab",
+		Example: "  ropeway verify fabric.yaml --failures 1\n  ropeway verify --live\n  ropeway verify --live --lab",
 		Args:    cobra.MaximumNArgs(1), ValidArgsFunction: oneFile,
 	}
-	overLab(cmd)
+	asksGateways(cmd)
 	cmd.Flags().BoolVar(&live, "live", false, "prove what gateways have now, and not a file")
 	cmd.Flags().IntVar(&failures, "failures", 0, "1: judge the loss of each gateway and each link, too")
 	lockFile, facts := lockFlag(cmd), newFactFlags(cmd)

@@ -1,7 +1,9 @@
 package main
 
 import (
+	"context"
 	"fmt"
+	"io"
 	"slices"
 	"strings"
 
@@ -70,29 +72,49 @@ func learntOf(g *plan.Gateway, routes []bgp.Route) []verify.Learnt {
 
 // runVerifyLive proves what the gateways of a running fabric have.
 func runVerifyLive(cmd *cobra.Command, flags *factFlags, format console.Format) error {
-	f, err := lookAround(cmd)
-	if err != nil {
+	holds := true
+	err := lookAt(cmd, false, func(ctx context.Context, o lookout, s console.Style, w io.Writer) error {
+		r, p, err := proveLive(ctx, o, flags)
+		if err != nil {
+			return err
+		}
+		holds = r.OK && r.AsPromised
+		if format != console.Text {
+			return console.Encode(w, format, r)
+		}
+		_, err = io.WriteString(w, proofText(s, r.Report)+differencesText(s, p, r))
 		return err
-	}
-	if !slices.ContainsFunc(f.plan.Gateways, func(g *plan.Gateway) bool { return g.BGP != nil }) {
-		return problem("RW6019", "fabric "+f.plan.Name, "its routes are static: no gateway learns any", "ropeway verify FILE proves the plan, and ropeway drift tells of machines that are not as it says")
-	}
-	facts, err := flags.facts(&source{intent: f.intent})
-	if err != nil {
-		return err
-	}
-	r := f.judge(facts)
-	out := cmd.OutOrStdout()
-	if format != console.Text {
-		err = console.Encode(out, format, r)
-	} else {
-		s := styleOf(cmd, out)
-		err = say(cmd, "%s%s", proofText(s, r.Report), differencesText(s, f.plan, r))
-	}
-	if err == nil && !(r.OK && r.AsPromised) {
+	})
+	if err == nil && !holds {
 		return exitProof
 	}
 	return err
+}
+
+// proveLive asks gateways for what they have, and judges it.
+func proveLive(ctx context.Context, o lookout, flags *factFlags) (*liveReport, *plan.Fabric, error) {
+	f, err := o.fabric(ctx)
+	if err != nil {
+		return nil, nil, err
+	}
+	if !f.learns() {
+		return nil, nil, problem("RW6019", "fabric "+f.plan.Name, "its routes are static: no gateway learns any",
+			"ropeway verify FILE proves the plan, and ropeway drift tells of machines that are not as it says")
+	}
+	facts, err := flags.facts(&source{intent: f.intent})
+	if err != nil {
+		return nil, nil, err
+	}
+	f.routes, err = o.routes(ctx, "", true)
+	if err != nil {
+		return nil, nil, err
+	}
+	return f.judge(facts), f.plan, nil
+}
+
+// learns reports whether any gateway speaks BGP.
+func (f *liveFabric) learns() bool {
+	return slices.ContainsFunc(f.plan.Gateways, func(g *plan.Gateway) bool { return g.BGP != nil })
 }
 
 // mostDifferences is how many differences are spelt out for people; -o json has all.

@@ -35,24 +35,30 @@ func (a *Agent) overhear(ctx context.Context) {
 		if latest.Equal(changed) && time.Since(asked) < overhearEvery {
 			continue
 		}
-		asked, changed = time.Now(), latest
-		a.hearOut(ctx)
+		changed = latest
+		if a.hearOut(ctx) {
+			asked = time.Now()
+		}
 	}
 }
 
-// hearOut asks the daemon. Of one that does not answer stands what it said last: whether it is ill, the next pass over the machine finds out.
-func (a *Agent) hearOut(ctx context.Context) {
+// hearOut asks the daemon, and reports whether there is one to ask. Of one that does not answer stands what it said last: whether it is ill, the next pass over the
+// machine finds out.
+func (a *Agent) hearOut(ctx context.Context) bool {
 	ctx, cancel := context.WithTimeout(ctx, lookTimeout)
 	defer cancel()
 	found, err := a.spoken(ctx)
 	if err != nil {
 		a.log.Debug("how routing is cannot be told", "error", err)
-		return
+		return true
 	}
 	a.mu.Lock()
 	defer a.mu.Unlock()
 	a.record.speaking = nil
-	if want := a.record.wanted; want != nil && want.Gateway.BGP != nil && found != nil {
-		a.record.speaking = &Speaking{*bgpStatus(want.Gateway.BGP, found, nil, hearing{}), time.Now()}
+	want := a.record.wanted
+	if want == nil || want.Gateway.BGP == nil || found == nil {
+		return false
 	}
+	a.record.speaking = &Speaking{*bgpStatus(want.Gateway.BGP, found, nil, hearing{}), time.Now()}
+	return true
 }

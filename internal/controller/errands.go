@@ -177,6 +177,9 @@ func boundAnswer(a *ropewayv1.AnswerRequest) {
 	for _, r := range a.Routes {
 		r.Prefix, r.Neighbor, r.NextHop, r.Device = bounded(r.Prefix), bounded(r.Neighbor), bounded(r.NextHop), bounded(r.Device)
 	}
+	if d := a.Drained; d != nil {
+		d.Text = bounded(d.Text)
+	}
 	for _, f := range a.Drained.GetFlows() {
 		f.Device, f.Peer = bounded(f.Device), bounded(f.Peer)
 	}

@@ -45,6 +45,9 @@ func (l *Lab) FindGateway(name string) (*world.Space, error) {
 	return s, err
 }
 
+// Governed reports whether the lab has controllers, which its gateways can be asked by way of.
+func (l *Lab) Governed() bool { return l.controlled() }
+
 // Fabric returns what the lab is of, and the plan as gateways were last told of it.
 func (l *Lab) Fabric() (*intent.Fabric, *plan.Fabric, error) {
 	p, err := l.held()

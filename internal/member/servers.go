@@ -28,6 +28,12 @@ func (m *Member) Next(after string) string {
 	return m.Servers[(i+1)%len(m.Servers)]
 }
 
+// All returns every server, the one that answered last first.
+func (m *Member) All() []string {
+	defer m.hold()()
+	return slices.Clone(m.Servers)
+}
+
 // hold takes the list of servers for one goroutine. A membership that was not kept yet has only one.
 func (m *Member) hold() (release func()) {
 	if m.book == nil {

@@ -863,8 +863,10 @@ type Drainage struct {
 	Quiet   bool                 `protobuf:"varint,3,opt,name=quiet,proto3" json:"quiet,omitempty"`
 	Took    *durationpb.Duration `protobuf:"bytes,4,opt,name=took,proto3" json:"took,omitempty"`
 	// What is still forwarded, and what tunnels carry, the most first. Sessions have part in the latter.
-	Packets       float64 `protobuf:"fixed64,5,opt,name=packets,proto3" json:"packets,omitempty"`
-	Flows         []*Flow `protobuf:"bytes,6,rep,name=flows,proto3" json:"flows,omitempty"`
+	Packets float64 `protobuf:"fixed64,5,opt,name=packets,proto3" json:"packets,omitempty"`
+	Flows   []*Flow `protobuf:"bytes,6,rep,name=flows,proto3" json:"flows,omitempty"`
+	// All of that in a sentence, as the agent says it.
+	Text          string `protobuf:"bytes,7,opt,name=text,proto3" json:"text,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -939,6 +941,13 @@ func (x *Drainage) GetFlows() []*Flow {
 		return x.Flows
 	}
 	return nil
+}
+
+func (x *Drainage) GetText() string {
+	if x != nil {
+		return x.Text
+	}
+	return ""
 }
 
 type Flow struct {
@@ -1145,14 +1154,15 @@ const file_ropeway_v1_routing_proto_rawDesc = "" +
 	"\x10local_preference\x18\x06 \x01(\rR\x0flocalPreference\x12\x16\n" +
 	"\x06metric\x18\a \x01(\rR\x06metric\x12\x12\n" +
 	"\x04tags\x18\b \x03(\rR\x04tags\x12\x12\n" +
-	"\x04best\x18\t \x01(\bR\x04best\"\xdd\x01\n" +
+	"\x04best\x18\t \x01(\bR\x04best\"\xf1\x01\n" +
 	"\bDrainage\x120\n" +
 	"\x05since\x18\x01 \x01(\v2\x1a.google.protobuf.TimestampR\x05since\x12\x18\n" +
 	"\aapplied\x18\x02 \x01(\bR\aapplied\x12\x14\n" +
 	"\x05quiet\x18\x03 \x01(\bR\x05quiet\x12-\n" +
 	"\x04took\x18\x04 \x01(\v2\x19.google.protobuf.DurationR\x04took\x12\x18\n" +
 	"\apackets\x18\x05 \x01(\x01R\apackets\x12&\n" +
-	"\x05flows\x18\x06 \x03(\v2\x10.ropeway.v1.FlowR\x05flows\"b\n" +
+	"\x05flows\x18\x06 \x03(\v2\x10.ropeway.v1.FlowR\x05flows\x12\x12\n" +
+	"\x04text\x18\a \x01(\tR\x04text\"b\n" +
 	"\x04Flow\x12\x16\n" +
 	"\x06device\x18\x01 \x01(\tR\x06device\x12\x12\n" +
 	"\x04peer\x18\x02 \x01(\tR\x04peer\x12\x1a\n" +

@@ -17,7 +17,7 @@ import (
 type driftLine struct {
 	Gateway string    `json:"gateway"`
 	Part    string    `json:"part"`  // plan, or the part of the machine
-	State   string    `json:"state"` // behind, stands or undone
+	State   string    `json:"state"` // stands, behind, drained or undone
 	What    string    `json:"what"`
 	Times   uint32    `json:"times,omitempty"`
 	First   time.Time `json:"first,omitzero"`
@@ -32,10 +32,14 @@ type driftReport struct {
 
 func newDriftCommand() *cobra.Command {
 	var since time.Duration
+	var routes bool
 	cmd := &cobra.Command{
 		Use: "drift", Short: "Show where gateways are not, or were not, what the plan says",
 		Long: `Agents look at their machines all the time and undo what nobody asked for. Drift shows what they told of it: what was undone of late ("undone"),
 what could not be ("stands"), and who does not follow the newest revision yet ("behind"). Of gateways that are away it says that it does not know.
+
+Of gateways that speak BGP it shows daemons that do not run and sessions that are not up, and who is drained ("drained"). It asks them for their routes and shows
+those that are not as the plan promises, unless --routes=false.
 
 Exit 0 where there is none, 2 where there is some, 1 for an error.`,
 		Example: `  ropeway drift
@@ -43,12 +47,12 @@ Exit 0 where there is none, 2 where there is some, 1 for an error.`,
 		Args: cobra.NoArgs, ValidArgsFunction: cobra.NoFileCompletions,
 	}
 	cmd.Flags().DurationVar(&since, "since", time.Hour, "how far back what was undone is shown")
+	cmd.Flags().BoolVar(&routes, "routes", true, "ask gateways for their routes, too; of many with many prefixes that takes a while")
 	format := outputFlag(cmd, console.TableFormat, console.Wide, console.JSON, console.YAML)
 	cmd.RunE = func(cmd *cobra.Command, _ []string) error {
 		var report *driftReport
-		err := talk(cmd, func(r *remote) error {
-			answer, err := r.fabric.ListGateways(cmd.Context(), &ropewayv1.ListGatewaysRequest{})
-			report = driftOf(answer.GetGateways(), time.Now().Add(-since))
+		err := talk(cmd, func(r *remote) (err error) {
+			report, err = lookForDrift(cmd, &viewer{remote: r, cmd: cmd}, since, routes)
 			return err
 		})
 		if err != nil {
@@ -59,8 +63,28 @@ Exit 0 where there is none, 2 where there is some, 1 for an error.`,
 	return cmd
 }
 
+// lookForDrift returns what gateways reported, and in what their routes differ.
+func lookForDrift(cmd *cobra.Command, v *viewer, since time.Duration, routes bool) (report *driftReport, err error) {
+	ctx, now := cmd.Context(), time.Now()
+	if v.answer, err = v.remote.fabric.ListGateways(ctx, &ropewayv1.ListGatewaysRequest{}); err != nil {
+		return nil, err
+	}
+	report = driftOf(v.answer.Gateways, now, now.Add(-since))
+	speaks := slices.ContainsFunc(v.answer.Gateways, func(g *ropewayv1.Gateway) bool { return g.Reported.GetRouting() != nil })
+	if !routes || !speaks {
+		return report, nil
+	}
+	differ, err := routeDrift(ctx, fabricLookout{v}, now)
+	if denied(err) { // who is bound to places does not see what the plan promises
+		return report, nil
+	}
+	report.Drift = append(report.Drift, differ...)
+	report.sort()
+	return report, err
+}
+
 // driftOf returns what differs, by gateway; of what was undone that which was last found after a time.
-func driftOf(gateways []*ropewayv1.Gateway, after time.Time) *driftReport {
+func driftOf(gateways []*ropewayv1.Gateway, now, after time.Time) *driftReport {
 	out := &driftReport{Drift: []driftLine{}, Unknown: []string{}}
 	for _, g := range gateways {
 		l := gatewayLineOf(g)
@@ -80,13 +104,20 @@ func driftOf(gateways []*ropewayv1.Gateway, after time.Time) *driftReport {
 				out.Drift = append(out.Drift, row)
 			}
 		}
+		out.Drift = append(out.Drift, routingDrift(g, now)...)
 	}
-	slices.SortStableFunc(out.Drift, func(a, b driftLine) int { return driftRank(a) - driftRank(b) })
+	out.sort()
 	return out
 }
 
+func (d *driftReport) sort() {
+	slices.SortStableFunc(d.Drift, func(a, b driftLine) int { return driftRank(a) - driftRank(b) })
+}
+
 // driftRank puts what stands first, and what was undone last.
-func driftRank(l driftLine) int { return slices.Index([]string{"stands", "behind", "undone"}, l.State) }
+func driftRank(l driftLine) int {
+	return slices.Index([]string{"stands", "behind", "drained", "undone"}, l.State)
+}
 
 func (d *driftReport) show(cmd *cobra.Command, format console.Format) error {
 	out := cmd.OutOrStdout()

@@ -67,6 +67,7 @@ func statusOf(ctx context.Context, v *viewer, now time.Time) (*fabricStatus, err
 	for _, g := range v.answer.Gateways {
 		f := gatewayFacts(g, now)
 		facts.Gateways = append(facts.Gateways, f)
+		facts.Sessions = append(facts.Sessions, downSessions(g, now)...)
 		st.Gateways[f.State]++
 	}
 	for _, add := range []func(context.Context, *viewer, *diagnose.Facts) error{addPlan, addControllers} {
@@ -87,12 +88,13 @@ func addPlan(ctx context.Context, v *viewer, facts *diagnose.Facts) error {
 	if err != nil {
 		return err
 	}
-	known := v.gateways()
+	known, promised, learnt := v.gateways(), v.promised(newest, facts), learns(newest.side.Plan)
 	for _, l := range linksOf(newest.side.Plan) {
-		facts.Links = append(facts.Links, diagnose.Link{A: l.A, B: l.B, Carries: l.Carry, Unheard: l.unheard(known)})
+		facts.Links = append(facts.Links, diagnose.Link{A: l.A, B: l.B, Carries: l.Carry, Learnt: learnt, Unheard: l.unheard(known)})
 	}
 	for i := range facts.Gateways {
 		g := &facts.Gateways[i]
+		g.Promised = promised[g.Name]
 		g.Pending = newest.lock.Gateways[g.Name].PublicKey.IsZero()
 	}
 	return nil
@@ -125,6 +127,7 @@ func gatewayFacts(g *ropewayv1.Gateway, now time.Time) diagnose.Gateway {
 	if l.State == diagnose.Ill {
 		f.Message = l.Message
 	}
+	routingFacts(&f, g.Reported.GetRouting())
 	if !l.Reported.IsZero() {
 		f.Heard = ago(now.Sub(l.Reported))
 	}

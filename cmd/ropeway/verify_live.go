@@ -36,18 +36,8 @@ type liveReport struct {
 // judge proves what was seen under the facts, and compares it with the promise. That a gateway is drained is a fact: routes that lead around it are as promised.
 func (f *liveFabric) judge(facts verify.Facts) *liveReport {
 	facts.Drained = f.drained
-	seen := map[string][]verify.Learnt{}
-	out := &liveReport{Drained: append([]string{}, f.drained...), Unseen: []string{}, Differences: []verify.Difference{}}
-	for _, g := range f.plan.Gateways {
-		routes, answers := f.routes[g.Name]
-		switch {
-		case g.BGP == nil || slices.Contains(facts.Down, g.Name):
-		case !answers:
-			out.Unseen = append(out.Unseen, g.Name)
-		default:
-			seen[g.Name] = learntOf(g, routes)
-		}
-	}
+	seen, unseen := f.seen(facts)
+	out := &liveReport{Drained: append([]string{}, f.drained...), Unseen: unseen, Differences: []verify.Difference{}}
 	observed, uncertain := verify.WithRoutes(f.plan, facts, seen)
 	out.Report = verify.New(observed, facts).Check(f.intent)
 	out.Problems = append(out.Problems, uncertain...)
@@ -55,6 +45,29 @@ func (f *liveFabric) judge(facts verify.Facts) *liveReport {
 	out.OK = out.OK && !uncertain.Failed()
 	out.AsPromised = len(out.Differences)+len(out.Unseen) == 0
 	return out
+}
+
+// differences returns in what routes are not as promised under the facts.
+func (f *liveFabric) differences(facts verify.Facts) []verify.Difference {
+	facts.Drained = f.drained
+	seen, _ := f.seen(facts)
+	return verify.Differences(f.plan, facts, seen)
+}
+
+// seen returns what gateways that are not said to be down have learnt, and those of them that do not tell.
+func (f *liveFabric) seen(facts verify.Facts) (seen map[string][]verify.Learnt, unseen []string) {
+	seen, unseen = map[string][]verify.Learnt{}, []string{}
+	for _, g := range f.plan.Gateways {
+		routes, answers := f.routes[g.Name]
+		switch {
+		case g.BGP == nil || slices.Contains(facts.Down, g.Name):
+		case !answers:
+			unseen = append(unseen, g.Name)
+		default:
+			seen[g.Name] = learntOf(g, routes)
+		}
+	}
+	return seen, unseen
 }
 
 // learntOf returns those routes of a gateway that carry packets and were learnt of other gateways. What a router of the place announces is no promise of the plan's: it may
@@ -97,7 +110,7 @@ func proveLive(ctx context.Context, o lookout, flags *factFlags) (*liveReport, *
 	if err != nil {
 		return nil, nil, err
 	}
-	if !f.learns() {
+	if !learns(f.plan) {
 		return nil, nil, problem("RW6019", "fabric "+f.plan.Name, "its routes are static: no gateway learns any",
 			"ropeway verify FILE proves the plan, and ropeway drift tells of machines that are not as it says")
 	}
@@ -113,8 +126,8 @@ func proveLive(ctx context.Context, o lookout, flags *factFlags) (*liveReport, *
 }
 
 // learns reports whether any gateway speaks BGP.
-func (f *liveFabric) learns() bool {
-	return slices.ContainsFunc(f.plan.Gateways, func(g *plan.Gateway) bool { return g.BGP != nil })
+func learns(p *plan.Fabric) bool {
+	return slices.ContainsFunc(p.Gateways, func(g *plan.Gateway) bool { return g.BGP != nil })
 }
 
 // mostDifferences is how many differences are spelt out for people; -o json has all.
@@ -130,8 +143,7 @@ func differencesText(s console.Style, p *plan.Fabric, r *liveReport) string {
 		fmt.Fprintf(&b, "%s %s: what they have is not known, and taken to be as promised; of one that is known to be dead, say --down\n", s.Red("unseen"), some(r.Unseen))
 	}
 	for _, d := range r.Differences[:min(len(r.Differences), mostDifferences)] {
-		g := p.Gateway(d.Gateway)
-		fmt.Fprintf(&b, "%s %s at %s: promised by %s, seen by %s\n", s.Red(string(d.What)), d.Prefix, d.Gateway, waysOut(g, d.Promised), waysOut(g, d.Seen))
+		fmt.Fprintf(&b, "%s %s\n", s.Red(d.Gateway), differenceText(p, d))
 	}
 	if more := len(r.Differences) - mostDifferences; more > 0 {
 		fmt.Fprintf(&b, "… and %d more; -o json has all\n", more)
@@ -144,11 +156,20 @@ func differencesText(s console.Style, p *plan.Fabric, r *liveReport) string {
 	return b.String()
 }
 
+// differenceText says how a route is not as promised.
+func differenceText(p *plan.Fabric, d verify.Difference) string {
+	g := p.Gateway(d.Gateway)
+	switch d.What {
+	case verify.Missing:
+		return fmt.Sprintf("has no route to %s, which the plan leads by %s", d.Prefix, waysOut(g, d.Promised))
+	case verify.Unexpected:
+		return fmt.Sprintf("has a route to %s by %s that the plan does not lead to", d.Prefix, waysOut(g, d.Seen))
+	}
+	return fmt.Sprintf("leads %s by %s, and the plan by %s", d.Prefix, waysOut(g, d.Seen), waysOut(g, d.Promised))
+}
+
 // waysOut names the devices that packets leave by, with who is at the other end.
 func waysOut(g *plan.Gateway, devices []string) string {
-	if len(devices) == 0 {
-		return "none"
-	}
 	var out []string
 	for _, name := range devices {
 		if d := g.Device(name); d != nil && len(d.Peers) > 0 {

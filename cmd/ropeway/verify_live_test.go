@@ -57,14 +57,14 @@ func TestVerifyLive(t *testing.T) {
 		"as promised": {ok: true, want: "every gateway has the routes"},
 		"a route is missing": {change: func(f *liveFabric) {
 			f.routes["branch-1"] = f.routes["branch-1"][1:]
-		}, want: "missing "},
-		"a gateway has nothing": {change: func(f *liveFabric) { f.routes["branch-1"] = nil }, want: "seen by none"},
+		}, want: "branch-1 has no route to "},
+		"a gateway has nothing": {change: func(f *liveFabric) { f.routes["branch-1"] = nil }, want: "branch-1 has no route to 10.10.0.0/16, which the plan leads by rw"},
 		"one does not tell":     {change: func(f *liveFabric) { delete(f.routes, "use1-a") }, want: "unseen use1-a"},
 		"what was told": {change: func(f *liveFabric) {
 			f.routes["hq-1"] = append(f.routes["hq-1"], bgp.Route{Prefix: f.intent.Places[2].Prefixes[0], Neighbor: "hq-core", Device: "eth0", Best: true})
 		}, ok: true, want: "every gateway"},
 		"drained, and said": {have: drained, change: func(f *liveFabric) { f.drained = drained.Drained }, ok: true, want: "drained use1-a"},
-		"drained, not said": {have: drained, want: "elsewhere 10.10.0.0/16 at branch-1: promised by "},
+		"drained, not said": {have: drained, want: "branch-1 leads 10.10.0.0/16 by "},
 		"dead, and known": {have: verify.Facts{Down: []string{"hq-2"}}, know: verify.Facts{Down: []string{"hq-2"}},
 			change: func(f *liveFabric) { delete(f.routes, "hq-2") }, ok: true, want: "every gateway"},
 	} {

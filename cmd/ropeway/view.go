@@ -19,6 +19,7 @@ type viewer struct {
 	answer   *ropewayv1.ListGatewaysResponse
 	compiler compile.Compiler
 	newest   *version
+	promise  *promise // nil: nobody asked for one yet
 }
 
 // version returns the newest revision, which is fetched anew only where there is another.

@@ -25,6 +25,7 @@ func Diagnose(f Facts) *Verdict {
 	d.signatures()
 	d.tunnels()
 	d.single()
+	d.sessions()
 	d.sort()
 	well := !slices.ContainsFunc(d.causes, func(c Cause) bool { return c.Weight != Notice })
 	return &Verdict{Well: well, Causes: append([]Cause{}, d.causes...)}
@@ -171,6 +172,11 @@ func (d *doctor) single() {
 
 // trouble returns what is wrong with a gateway by itself; no weight means nothing.
 func (g *Gateway) trouble() (w Weight, what, next string) {
+	if g.State != Away && g.State != Absent {
+		if w, what, next = g.routing(); w == Fault {
+			return w, what, next
+		}
+	}
 	switch {
 	case g.State == Ill || g.Stands > 0:
 		what = "is not as its plan says"
@@ -188,10 +194,10 @@ func (g *Gateway) trouble() (w Weight, what, next string) {
 		return Fault, fmt.Sprintf("does not follow revision %d: %s", g.Wants, g.Hindrance), g.remedy()
 	case g.State == Behind:
 		return Waiting, fmt.Sprintf("has not said yet that it follows revision %d", g.Wants), "wait some seconds; then, on the gateway: ropeway-gateway status"
-	case g.Undone > 0:
+	case g.Undone > 0 && w == "":
 		return Notice, "found changes that nobody asked for, and undid them", "ropeway drift shows them: who else configures the machine?"
 	}
-	return "", "", ""
+	return w, what, next
 }
 
 // remedy is what there is to do about what keeps a gateway behind.

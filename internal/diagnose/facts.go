@@ -24,6 +24,7 @@ type Facts struct {
 	Revision    uint64       // the newest; 0: there is none yet
 	Gateways    []Gateway    // in any order
 	Links       []Link       // of the plan
+	Sessions    []Session    // in any order, and of one both ends may tell
 	Controllers []Controller // as far as somebody asked
 	Store       Store
 
@@ -43,12 +44,26 @@ type Gateway struct {
 	Has, Wants  uint64 // revisions
 	Stands      int    // things that drifted and could not be undone
 	Undone      int    // things that drifted of late and were
+
+	// Where it speaks BGP.
+	Silent           string // its routing daemon, which does not run; "": it does
+	Drained          bool   // an operator wants it so
+	Up               int    // sessions, those with routers of its place among them
+	Learnt, Promised int    // prefixes that it has a route to, and those that it should have one to as far as the plan says
+}
+
+// A Session is a BGP session that is not up, as one of its ends tells.
+type Session struct {
+	Gateway, Neighbor string
+	External          bool   // the neighbour is a router of the place
+	State             string // in words
 }
 
 // A Link is a tunnel of the plan between two gateways.
 type Link struct {
 	A, B    string
 	Carries bool // rather than standing by
+	Learnt  bool // routes over it are learnt: what it carries goes by others where there are any
 
 	Unheard []string // those of its ends that hear nothing of the other through the tunnel, although they did
 }

@@ -59,7 +59,7 @@ func deafCause(name string, links []*Link) Cause {
 	c := Cause{Weight: Fault, Subject: "gateway " + name, Next: underlay, links: len(links)}
 	var others []string
 	for _, l := range links {
-		if l.Carries {
+		if weigh(l) == Outage {
 			c.Weight = Outage
 		}
 		others = append(others, l.other(name))
@@ -69,9 +69,9 @@ func deafCause(name string, links []*Link) Cause {
 	return c
 }
 
-// weigh says how bad a dead link is: nothing carries on for one that carries.
+// weigh says how bad a dead link is: nothing carries on for one that carries, unless gateways go round it.
 func weigh(l *Link) Weight {
-	if l.Carries {
+	if l.Carries && !l.Learnt {
 		return Outage
 	}
 	return Fault

@@ -147,6 +147,23 @@ func Differences(p *plan.Fabric, facts Facts, seen map[string][]Learnt) []Differ
 	return out
 }
 
+// Promised returns, by gateway, to how many prefixes BGP gives it a route over a device of the fabric under the facts. It is far less work than to name them.
+func Promised(p *plan.Fabric, facts Facts) map[string]int {
+	out := map[string]int{}
+	if !speaks(p) {
+		return out
+	}
+	c := newConvergence(p, facts)
+	for i, have := range c.playAll() {
+		for g, best := range have {
+			if len(best) > 0 && best[0].session >= 0 {
+				out[c.m.gateways[g].Name] += len(c.kinds[i].prefixes)
+			}
+		}
+	}
+	return out
+}
+
 // asPromised reports whether a gateway uses as many of the devices that it may choose from as it shares packets between, and no other.
 func asPromised(promised, seen []string, paths int) bool {
 	for _, d := range seen {

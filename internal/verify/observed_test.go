@@ -48,6 +48,16 @@ func TestSeenAsPromised(t *testing.T) {
 			if d := Differences(p, facts, seen); len(d) > 0 {
 				t.Fatalf("seed %d: %+v", seed, d)
 			}
+			promised := Promised(p, facts)
+			for name, routes := range seen {
+				prefixes := map[netip.Prefix]bool{}
+				for _, r := range routes {
+					prefixes[r.Prefix] = true
+				}
+				if promised[name] != len(prefixes) {
+					t.Errorf("seed %d: %s is promised %d prefixes, and has %d", seed, name, promised[name], len(prefixes))
+				}
+			}
 			derived, problems := WithRoutes(p, facts, seen)
 			m := New(derived, facts)
 			got, want := m.Check(in), New(p, facts).Check(in)

@@ -207,6 +207,9 @@ func (s *speaker) plan(ctx context.Context, want *plan.BGP) ([]string, error) {
 	if errs = append(errs, err); daemon == nil {
 		return changes, errors.Join(errs...)
 	}
+	if s.last != nil && s.last.Daemon == want.Daemon {
+		config.Drained = s.last.Drained // a pass is compared with what it set; who has drained the gateway meanwhile has another begin
+	}
 	made, err := daemon.Plan(ctx, config)
 	return append(changes, made...), errors.Join(append(errs, err)...)
 }

@@ -199,3 +199,22 @@ func TestANeighborWithoutItsPasswordIsLeftOut(t *testing.T) {
 		t.Error("the plan was changed")
 	}
 }
+
+// Whoever drains a gateway while a pass goes on has another begin, and has not made this one fail.
+func TestAPassIsComparedWithWhatItSet(t *testing.T) {
+	s, _, frr, _ := newTestSpeaker()
+	drained := false
+	s.drained = func() bool { return drained }
+	want := &plan.BGP{Daemon: fabric.FRR, Neighbors: []*plan.Neighbor{neighborOf("a", "192.0.2.1")}}
+	_, err := s.apply(t.Context(), want)
+	must(t, err)
+	drained = true
+	if changes, err := s.plan(t.Context(), want); err != nil || len(changes) > 0 {
+		t.Errorf("it is not as it was set: %v, %v", changes, err)
+	}
+	_, err = s.apply(t.Context(), want)
+	must(t, err)
+	if !frr.running.Drained {
+		t.Error("the next pass does not drain it")
+	}
+}

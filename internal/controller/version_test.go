@@ -51,7 +51,7 @@ func newState(t *testing.T) string {
 }
 
 func (m *machine) status() courier.Status {
-	st := courier.Status{Healthy: true, Drift: []*ropewayv1.Drift{{Step: "routes", What: "a route was gone", Times: 1}}}
+	st := courier.Status{Healthy: true, Routing: &ropewayv1.Routing{Daemon: "frr", Running: true, Total: 1}, Drift: []*ropewayv1.Drift{{Step: "routes", What: "a route was gone", Times: 1}}}
 	if text, err := os.ReadFile(courier.PlanFile(m.state)); err == nil {
 		if doc, err := plan.Decode(text); err == nil {
 			st.Applied = doc.Revision
@@ -64,7 +64,7 @@ func (m *machine) status() courier.Status {
 func (m *machine) run(options ...func(*courier.Options)) (c *courier.Courier, stop func()) {
 	m.t.Helper()
 	o := courier.Options{
-		State: m.state, Log: slog.New(slog.DiscardHandler), Status: m.status,
+		State: m.state, Log: slog.New(slog.DiscardHandler), Status: m.status, Errands: &doer{},
 		Reach: func(context.Context, []string) ([]string, error) { return nil, nil },
 	}
 	for _, option := range options {
@@ -112,6 +112,9 @@ func TestOtherVersions(t *testing.T) {
 			eventually(t, "it follows the first revision", h.follows(h.newest()))
 			h.apply(h.newest(), file(closed))
 			eventually(t, "it follows the second", h.follows(h.newest()))
+			if r := h.gw1().Reported.Routing; (r != nil) == (name == "the agent is older") {
+				t.Errorf("of its routing people see %v", r)
+			}
 			if g := h.gw1(); g.Hindrance != "" || len(g.Reported.Drift) != 1 || g.Reported.Drift[0].Step != "routes" {
 				t.Errorf("people see %v", g)
 			}

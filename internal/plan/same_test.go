@@ -2,6 +2,7 @@ package plan
 
 import (
 	"net/netip"
+	"reflect"
 	"slices"
 	"testing"
 
@@ -33,6 +34,60 @@ func someGateway() *Gateway {
 		},
 		Sysctls: []Sysctl{{"net/ipv4/ip_forward", "1"}},
 		BGP:     speaker(),
+	}
+}
+
+// eachPart changes one part of a value after the other, calls seen, and takes the change back: every field, and every element of every list.
+func eachPart(t *testing.T, path string, v reflect.Value, seen func(path string)) {
+	t.Helper()
+	was := reflect.New(v.Type()).Elem()
+	was.Set(v)
+	change := func(to any) {
+		v.Set(reflect.ValueOf(to).Convert(v.Type()))
+		seen(path)
+		v.Set(was)
+	}
+	if v.IsZero() && v.Kind() != reflect.Bool {
+		t.Fatalf("%s: there is nothing in it that could change", path)
+	}
+	switch v.Kind() {
+	case reflect.Bool:
+		change(!v.Bool())
+	case reflect.String:
+		change(v.String() + "x")
+	case reflect.Int, reflect.Uint8, reflect.Uint16, reflect.Uint32:
+		change(reflect.Zero(v.Type()).Interface())
+	case reflect.Pointer:
+		change(reflect.Zero(v.Type()).Interface())
+		eachPart(t, path, v.Elem(), seen)
+	case reflect.Slice:
+		change(reflect.Zero(v.Type()).Interface())
+		eachPart(t, path+"[0]", v.Index(0), seen)
+	case reflect.Struct:
+		if v.Type().PkgPath() != reflect.TypeFor[BGP]().PkgPath() { // an address, and the like
+			change(reflect.Zero(v.Type()).Interface())
+			return
+		}
+		for i := range v.NumField() {
+			eachPart(t, path+"."+v.Type().Field(i).Name, v.Field(i), seen)
+		}
+	default:
+		t.Fatalf("%s: a %s", path, v.Kind())
+	}
+}
+
+// Whatever routing comes to have, a change of it is seen: a gateway is only told what is not the same.
+func TestSameSeesAllOfBGP(t *testing.T) {
+	a, b := someGateway(), someGateway()
+	parts := 0
+	eachPart(t, "bgp", reflect.ValueOf(a).Elem().FieldByName("BGP"), func(path string) {
+		parts++
+		if Same(a, b) || Revision(a) == Revision(b) {
+			t.Errorf("%s: a change is not seen", path)
+		}
+	})
+	if !Same(a, b) || parts < 30 {
+		t.Errorf("the same after all of %d changes: %v", parts, Same(a, b))
 	}
 }
 

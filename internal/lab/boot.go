@@ -2,11 +2,6 @@ package lab
 
 import (
 	"context"
-	"encoding/json"
-	"fmt"
-	"net"
-	"net/http"
-	"os"
 	"runtime"
 	"time"
 
@@ -58,55 +53,4 @@ func (l *Lab) awaitAgent(ctx context.Context, gateway string) error {
 	return l.listen(ctx, gateway, agentTimeout, func(s agentStatus) bool {
 		return s.Plan.Wanted != "" && s.Plan.Wanted == s.Plan.Applied || s.LastError != ""
 	})
-}
-
-// An agentStatus is what the lab wants to know of an agent.
-type agentStatus struct {
-	Plan      struct{ Wanted, Applied string }
-	LastError string
-}
-
-// listen asks the agent of a gateway how it does until it is content with that, or time is over, which is no error.
-func (l *Lab) listen(ctx context.Context, gateway string, patience time.Duration, content func(agentStatus) bool) error {
-	dir, err := os.Open(machineRun(l.Name, gateway))
-	if err != nil {
-		return fmt.Errorf("open the agent's directory: %w", err)
-	}
-	defer dir.Close()
-	// By way of the descriptor, as the name of a socket has at most 107 bytes (unix(7)) and two names of 63 are in this one's.
-	socket := fmt.Sprintf("/proc/self/fd/%d/agent.sock", dir.Fd())
-	client := http.Client{Transport: &http.Transport{
-		DialContext: func(ctx context.Context, _, _ string) (net.Conn, error) {
-			return new(net.Dialer).DialContext(ctx, "unix", socket)
-		},
-	}}
-	defer client.CloseIdleConnections()
-	limited, cancel := context.WithTimeout(ctx, patience)
-	defer cancel()
-	for limited.Err() == nil {
-		if s, err := askAgent(limited, &client); err == nil && content(s) {
-			return nil
-		}
-		if err := sleep(limited, 2*pollInterval); err != nil {
-			break
-		}
-	}
-	return ctx.Err()
-}
-
-// askAgent asks an agent how it does.
-func askAgent(ctx context.Context, client *http.Client) (s agentStatus, err error) {
-	req, err := http.NewRequestWithContext(ctx, http.MethodGet, "http://agent/status", nil)
-	if err != nil {
-		return s, fmt.Errorf("ask the agent: %w", err)
-	}
-	res, err := client.Do(req)
-	if err != nil {
-		return s, fmt.Errorf("ask the agent: %w", err)
-	}
-	defer res.Body.Close()
-	if err := json.NewDecoder(res.Body).Decode(&s); err != nil {
-		return s, fmt.Errorf("read the agent's status: %w", err)
-	}
-	return s, nil
 }

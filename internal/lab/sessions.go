@@ -2,9 +2,11 @@ package lab
 
 import (
 	"context"
-	"encoding/json"
+	"runtime"
 	"slices"
 	"time"
+
+	"golang.org/x/sync/errgroup"
 
 	"ropeway/internal/plan"
 )
@@ -12,15 +14,19 @@ import (
 // sessionPatience is how long routing daemons may take to start and to find each other: on two busy cores FRR alone takes some seconds a gateway.
 const sessionPatience = 45 * time.Second
 
+// tellTimeout is how long an agent may take to tell of its sessions, for which it asks its daemon. One that hangs never does.
+const tellTimeout = 10 * time.Second
+
 // waitForSessions waits until every BGP session that no fault stands against is up, and watched where it should be, or time is over. It returns those that are not.
 func (l *Lab) waitForSessions(ctx context.Context, patience time.Duration) ([]Link, error) {
 	wanted := l.workingSessions()
 	for deadline := time.Now().Add(patience); len(wanted) > 0; {
+		begun := time.Now()
 		down := l.downSessions(ctx, wanted)
 		if len(down) == 0 || time.Now().After(deadline) {
 			return down, ctx.Err()
 		}
-		if err := sleep(ctx, 40*pollInterval); err != nil {
+		if err := sleep(ctx, max(40*pollInterval, 4*time.Since(begun))); err != nil { // whoever is asked has better things to do
 			return nil, err
 		}
 	}
@@ -48,24 +54,11 @@ func (l *Lab) workingSessions() []Link {
 
 // downSessions returns those of some sessions that are not up as their gateways tell.
 func (l *Lab) downSessions(ctx context.Context, wanted []Link) []Link {
-	type neighbor struct {
-		Name string
-		Up   bool
-		BFD  string
-	}
-	told := map[string][]neighbor{}
-	ctx, cancel := context.WithTimeout(ctx, answerTimeout) // an agent that hangs never tells
-	defer cancel()
-	for _, a := range l.AskGateways(ctx, "neighbors", "-o", "json") {
-		var list []neighbor
-		if a.Err == nil && json.Unmarshal([]byte(a.Text), &list) == nil { // else its agent is not there yet
-			told[a.Gateway] = list
-		}
-	}
+	told := l.sessionsOf(ctx, wanted)
 	return slices.DeleteFunc(slices.Clone(wanted), func(k Link) bool {
 		watched := l.watches(k)
 		known := false
-		for _, n := range told[k.A] {
+		for _, n := range told[k.A].BGP.Neighbors {
 			if n.Name != k.B {
 				continue
 			}
@@ -75,6 +68,31 @@ func (l *Lab) downSessions(ctx context.Context, wanted []Link) []Link {
 		}
 		return known
 	})
+}
+
+// sessionsOf returns what the gateways of some sessions tell of theirs. An agent that is not there yet, or that hangs, tells nothing.
+func (l *Lab) sessionsOf(ctx context.Context, wanted []Link) map[string]*agentStatus {
+	ctx, cancel := context.WithTimeout(ctx, tellTimeout)
+	defer cancel()
+	told := map[string]*agentStatus{}
+	for _, k := range wanted {
+		told[k.A] = &agentStatus{}
+	}
+	var asking errgroup.Group
+	asking.SetLimit(2 * runtime.NumCPU())
+	for gateway, s := range told {
+		asking.Go(func() error {
+			c, err := l.callAgent(gateway)
+			if err != nil {
+				return err
+			}
+			defer c.hangUp()
+			*s, err = c.status(ctx)
+			return err
+		})
+	}
+	_ = asking.Wait() // one that does not answer ends no other's
+	return told
 }
 
 // watches reports whether a gateway watches a neighbour by BFD.

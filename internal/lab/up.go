@@ -37,7 +37,7 @@ type Options struct {
 	Lock      *state.Lock        // addresses to use; its keys are not. May be nil.
 	Agent     string             // path of ropeway-gateway; the zero value: beside this program, or in PATH
 	Responder []string           // the command, up to the name of the lab, that runs Serve
-	Patience  time.Duration      // how long links may take to come up; the zero value: DefaultPatience
+	Patience  time.Duration      // how long links may take to come up, and then sessions, which get sessionPatience at least; the zero value: DefaultPatience
 	Damage    func(*plan.Fabric) // changes the plan before anybody gets it, for tests; not with controllers. May be nil.
 	Progress  func(string)       // told what is being done. May be nil.
 
@@ -160,7 +160,7 @@ func (l *Lab) up(ctx context.Context, opts Options) ([]Link, error) {
 	}
 	if len(l.workingSessions()) > 0 {
 		progress("waiting for the BGP sessions")
-		down, err := l.waitForSessions(ctx, sessionPatience)
+		down, err := l.waitForSessions(ctx, max(sessionPatience, opts.Patience))
 		if err != nil {
 			return nil, err
 		}

@@ -49,7 +49,8 @@ func testMain(m *testing.M) int {
 	if err := os.Chmod(dir, 0o755); err != nil { // a test runs it as another user
 		panic(err)
 	}
-	if program = os.Getenv("ROPEWAY_TEST_GATEWAY"); program != "" { // tools/kernel brings one along
+	if programs := os.Getenv("ROPEWAY_TEST_PROGRAMS"); programs != "" { // tools/kernel brings them along
+		program = filepath.Join(programs, "ropeway-gateway")
 		return m.Run()
 	}
 	program = filepath.Join(dir, "ropeway-gateway")

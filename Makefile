@@ -15,7 +15,7 @@ FUZZTIME  ?= 10s
 
 .PHONY: help
 help: ## list the tasks
-	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | awk -F ':.*## ' '{printf "  make %-10s %s\n", $$1, $$2}'
+	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | awk -F ':.*## ' '{printf "  make %-11s %s\n", $$1, $$2}'
 
 .PHONY: build
 build: ## build bin/ropeway and bin/ropeway-gateway
@@ -38,6 +38,16 @@ test: machine build ## run every test (as root: they make network namespaces)
 	go vet ./...
 	go test -race -timeout 20m $$(go list ./... | grep -vE '$(TIMED)')
 	go test -race -timeout 45m -p 1 $$(go list ./... | grep -E '$(TIMED)')
+
+# Each runs in a virtual machine of its own, which ends after its time whatever becomes of the tests.
+KERNEL := go run ./tools/kernel
+
+.PHONY: test-kernel
+test-kernel: ## run tunnels, agents and a failover of BGP under Debian's kernel, in QEMU
+	@tools/machine kernel || true # what is missing then, the next lines say
+	$(KERNEL) -timeout 5m ./internal/wireguard -test.run 'TestTunnel|TestDrift|TestAdoption|TestRestart|TestPrefix|TestRoamed'
+	$(KERNEL) -timeout 6m ./e2e/agent -test.v -test.run 'TestTunnel$$|TestDrift$$|TestDown$$'
+	$(KERNEL) -timeout 10m ./e2e/kernel -test.v -test.run TestFailover/bird
 
 .PHONY: bench
 bench: machine build ## measure what the project promises to be fast (as root); fails below a bar

@@ -35,6 +35,8 @@ Exit 0 where every pair did as predicted in every run, 3 otherwise.`,
 	cmd.AddCommand(
 		newDrillOf(drill.GatewayLoss, "[GATEWAY]...", "Cut the power of gateways, one after the other",
 			"Cut the power of a gateway: its processes end at once and its interfaces go down. Then it boots again. Without names every gateway has its turn."),
+		newDrillOf(drill.GatewayFreeze, "[GATEWAY]...", "Let gateways stand still, one after the other",
+			"Let a gateway stand still: none of its processes runs, it forwards nothing, and nobody is told. Then it goes on where it stood. Without names every gateway has its turn."),
 		newDrillOf(drill.LinkLoss, "[A,B]...", "Cut links between gateways, one after the other",
 			"Let nothing pass the underlay between two gateways that the plan joins, and then let it pass again. Without names every link has its turn."),
 		newDrillOf(drill.RegionLoss, "[PLACE]...", "Cut off regions and sites, one after the other",

@@ -128,9 +128,13 @@ func (l *Lab) losses(opts DrillOptions) ([]loss, error) {
 
 func (l *Lab) allLosses(kind drill.Kind) (all []loss, of string) {
 	switch kind {
-	case drill.GatewayLoss:
+	case drill.GatewayLoss, drill.GatewayFreeze:
+		fault := GatewayKill
+		if kind == drill.GatewayFreeze {
+			fault = GatewayFreeze
+		}
 		for _, g := range l.record.Plan.Gateways {
-			all = append(all, loss{"gateway " + g.Name, Fault{Kind: GatewayKill, A: g.Name}})
+			all = append(all, loss{"gateway " + g.Name, Fault{Kind: fault, A: g.Name}})
 		}
 		return all, "gateway"
 	case drill.LinkLoss:

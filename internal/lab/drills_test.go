@@ -19,6 +19,7 @@ func TestWhatADrillLoses(t *testing.T) {
 	}{
 		{DrillOptions{Kind: drill.RegionLoss}, []string{"region use1", "region euw1", "region apse1", "site hq"}},
 		{DrillOptions{Kind: drill.GatewayLoss, Names: []string{"use1-b", "hq-1"}}, []string{"gateway use1-b", "gateway hq-1"}},
+		{DrillOptions{Kind: drill.GatewayFreeze, Names: []string{"use1-b"}}, []string{"gateway use1-b"}},
 		{DrillOptions{Kind: drill.LinkLoss, Names: []string{"use1-a,euw1-a", "euw1-a,use1-b"}}, []string{"link euw1-a use1-a", "link euw1-a use1-b"}},
 	} {
 		losses, err := l.losses(c.opts)

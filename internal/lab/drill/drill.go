@@ -12,9 +12,10 @@ type Kind string
 
 // What can be lost.
 const (
-	GatewayLoss Kind = "gateway-loss" // a gateway is without power
-	LinkLoss    Kind = "link-loss"    // nothing passes between two gateways
-	RegionLoss  Kind = "region-loss"  // a region or site is silent to all others
+	GatewayLoss   Kind = "gateway-loss"   // a gateway is without power
+	GatewayFreeze Kind = "gateway-freeze" // a gateway stands still
+	LinkLoss      Kind = "link-loss"      // nothing passes between two gateways
+	RegionLoss    Kind = "region-loss"    // a region or site is silent to all others
 )
 
 // A Fate is what becomes of a pair in a run.

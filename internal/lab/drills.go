@@ -70,7 +70,7 @@ func (l *Lab) drill(ctx context.Context, st *site, opts DrillOptions) (_ *drill.
 	if err := d.choosePairs(); err != nil {
 		return nil, err
 	}
-	if d.pulse, err = newPulse(ctx, st, d.flows); err != nil {
+	if d.pulse, err = newPulse(ctx, st, d.flows, beat); err != nil {
 		return nil, err
 	}
 	defer func() { err = errors.Join(err, d.pulse.Close()) }()

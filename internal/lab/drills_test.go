@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"slices"
 	"testing"
+	"time"
 
 	"ropeway/internal/diag"
 	"ropeway/internal/lab/drill"
@@ -86,4 +87,35 @@ func TestADrillAgreesWithTheProver(t *testing.T) {
 		t.Errorf("faults are left: %v", f)
 	}
 	agrees(t, l)
+}
+
+// A watch misses what a fault swallows, and nothing else; and others can work on the lab meanwhile.
+func TestAWatchCountsWhatIsLost(t *testing.T) {
+	l := up(t, policed)
+	for _, cut := range []bool{false, true} {
+		w, err := l.Watch(t.Context(), time.Millisecond)
+		if err != nil {
+			t.Fatal(err)
+		}
+		time.Sleep(300 * time.Millisecond)
+		if cut {
+			if _, err := l.Break(t.Context(), Fault{Kind: LinkCut, A: "a-1", B: "b-1"}); err != nil {
+				t.Error(err)
+			}
+			time.Sleep(300 * time.Millisecond)
+			if _, err := l.Mend(t.Context()); err != nil {
+				t.Error(err)
+			}
+			time.Sleep(100 * time.Millisecond)
+		}
+		tallies, err := w.Close()
+		if err != nil || len(tallies) != 1 {
+			t.Fatalf("%v, %v", tallies, err)
+		}
+		got := tallies[0]
+		t.Logf("%+v, %.0f a second", got, got.Rate())
+		if got.From != "a" || got.Sent < 250 || (got.Missed > 0) != cut || (got.Lost > 0) != cut || got.Lost > got.Missed || (got.Blackout >= 250*time.Millisecond) != cut || got.Rate() < 900 {
+			t.Errorf("cut %t: %+v", cut, got)
+		}
+	}
 }

@@ -13,15 +13,16 @@ import (
 	"ropeway/internal/lab/packet"
 )
 
-// beat is how often a pulse sends, and answerGrace how long an answer may be under way: the lab's wires take less than a millisecond, and a busy machine some more.
+// beat is how often the pulse of a drill sends, and answerGrace how long an answer may be under way: the lab's wires take less than a millisecond, and a busy machine some more.
 const (
 	beat        = 10 * time.Millisecond
 	answerGrace = 500 * time.Millisecond
 )
 
-// A pulse sends a probe of each of some flows at every beat, and notes which were answered, until it is closed.
+// A pulse sends a probe of each of some flows at every beat, and notes which arrived and which were answered, until it is closed.
 type pulse struct {
 	flows    []Flow
+	period   time.Duration       // from one beat to the next
 	vantages map[string]*vantage // by host
 	origin   []*vantage          // of the flows
 	tokens   uint64              // of the pulse: see token
@@ -32,41 +33,53 @@ type pulse struct {
 
 	mu       sync.Mutex
 	sent     []time.Duration // when each beat was, since begun
-	answered [][]bool        // by flow, then beat
+	arrived  [][]bool        // by flow, then beat
+	answered [][]bool        // the same
 	failure  error           // that ended the sending
 }
 
 // newPulse begins to send. The caller closes it.
-func newPulse(ctx context.Context, st *site, flows []Flow) (*pulse, error) {
+func newPulse(ctx context.Context, st *site, flows []Flow, period time.Duration) (*pulse, error) {
 	p := &pulse{
-		flows: flows, vantages: map[string]*vantage{}, answered: make([][]bool, len(flows)), begun: time.Now(),
+		flows: flows, period: period, vantages: map[string]*vantage{}, arrived: make([][]bool, len(flows)), answered: make([][]bool, len(flows)), begun: time.Now(),
 		tokens: uint64(time.Now().UnixNano()) << 32, // so that what an earlier one left under way is not mistaken for ours
 	}
 	ctx, p.stop = context.WithCancel(ctx)
 	for _, f := range flows {
-		host := st.world.HostOf(f.From)
-		if host == nil {
-			return nil, joinClose(errNoHost(f.From), p)
+		origin, err := p.vantage(st, f.From)
+		if err == nil {
+			_, err = p.vantage(st, f.To)
 		}
-		v := p.vantages[host.Name]
-		if v == nil {
-			var err error
-			if v, err = newVantage(host.Name, st.spaces[host.Name].Space); err != nil {
-				return nil, joinClose(err, p)
-			}
-			p.vantages[host.Name] = v
-			p.watching.Go(func() { v.listen(p.see) })
+		if err != nil {
+			return nil, joinClose(err, p)
 		}
-		p.origin = append(p.origin, v)
+		p.origin = append(p.origin, origin)
 	}
 	p.sending.Go(func() { p.send(ctx) })
 	return p, nil
 }
 
+// vantage returns the vantage of the host that carries an address.
+func (p *pulse) vantage(st *site, of netip.Addr) (*vantage, error) {
+	host := st.world.HostOf(of)
+	if host == nil {
+		return nil, errNoHost(of)
+	}
+	if v := p.vantages[host.Name]; v != nil {
+		return v, nil
+	}
+	v, err := newVantage(host.Name, st.spaces[host.Name].Space)
+	if err != nil {
+		return nil, err
+	}
+	p.vantages[host.Name] = v
+	p.watching.Go(func() { v.listen(p.see) })
+	return v, nil
+}
+
 // Close stops sending and watching, and returns why it had ended before.
 func (p *pulse) Close() error {
-	p.stop()
-	p.sending.Wait()
+	p.halt()
 	errs := []error{p.failure}
 	for _, v := range p.vantages {
 		errs = append(errs, v.Close())
@@ -75,7 +88,13 @@ func (p *pulse) Close() error {
 	return errors.Join(errs...)
 }
 
-// beatBits leaves a token room for 46 hours of beats, and for mostFlows flows.
+// halt stops sending alone: answers that are under way are still noted.
+func (p *pulse) halt() {
+	p.stop()
+	p.sending.Wait()
+}
+
+// beatBits leaves a token room for 46 hours of beats of 10 ms, and for mostFlows flows.
 const (
 	beatBits  = 24
 	mostFlows = 1 << (32 - beatBits)
@@ -87,23 +106,16 @@ func (p *pulse) token(flow, number int) uint64 {
 }
 
 func (p *pulse) send(ctx context.Context) {
-	tick := time.NewTicker(beat)
+	tick := time.NewTicker(p.period)
 	defer tick.Stop()
-	for {
+	for beats := 0; ; {
 		select {
 		case <-ctx.Done():
 			return
 		case <-tick.C:
 		}
-		p.mu.Lock()
-		number := len(p.sent)
-		p.sent = append(p.sent, time.Since(p.begun))
-		for i := range p.answered {
-			p.answered[i] = append(p.answered[i], false)
-		}
-		p.mu.Unlock()
-		for i := range p.flows {
-			if err := p.sendOne(i, number); err != nil {
+		for due := int(time.Since(p.begun) / p.period); beats < due; beats++ { // a ticker drops what a busy machine was late for
+			if err := p.strike(); err != nil {
 				p.mu.Lock()
 				p.failure = fmt.Errorf("send a probe: %w", err)
 				p.mu.Unlock()
@@ -111,6 +123,24 @@ func (p *pulse) send(ctx context.Context) {
 			}
 		}
 	}
+}
+
+// strike sends the probes of the next beat.
+func (p *pulse) strike() error {
+	p.mu.Lock()
+	number := len(p.sent)
+	p.sent = append(p.sent, time.Since(p.begun))
+	for i := range p.answered {
+		p.arrived[i] = append(p.arrived[i], false)
+		p.answered[i] = append(p.answered[i], false)
+	}
+	p.mu.Unlock()
+	for i := range p.flows {
+		if err := p.sendOne(i, number); err != nil {
+			return err
+		}
+	}
+	return nil
 }
 
 func (p *pulse) sendOne(flow, number int) error {
@@ -123,16 +153,22 @@ func (p *pulse) sendOne(flow, number int) error {
 	return dropped(p.origin[flow].send(b, f.To))
 }
 
-// see notes the answer to a probe.
+// see notes that a probe arrived, or its answer.
 func (p *pulse) see(_ *vantage, got packet.Packet) {
-	if got.Kind != packet.EchoReply && got.Kind != packet.UDP || got.Token&^(1<<32-1) != p.tokens {
+	if got.Kind != packet.EchoRequest && got.Kind != packet.EchoReply && got.Kind != packet.UDP || got.Token&^(1<<32-1) != p.tokens {
 		return
 	}
 	flow, number := int(got.Token&(1<<32-1)>>beatBits), int(got.Token&(1<<beatBits-1))
 	p.mu.Lock()
 	defer p.mu.Unlock()
-	if flow < len(p.flows) && got.Src == p.flows[flow].To && got.Dst == p.flows[flow].From && number < len(p.sent) {
+	if flow >= len(p.flows) || number >= len(p.sent) {
+		return
+	}
+	switch f := p.flows[flow]; {
+	case got.Src == f.To && got.Dst == f.From:
 		p.answered[flow][number] = true
+	case got.Src == f.From && got.Dst == f.To:
+		p.arrived[flow][number] = true
 	}
 }
 
@@ -152,6 +188,18 @@ func (p *pulse) probes(flow, from, to int) []drill.Probe {
 		out = append(out, drill.Probe{Sent: p.sent[i], Answered: p.answered[flow][i]})
 	}
 	return out
+}
+
+// lost returns how many probes of a flow have not arrived.
+func (p *pulse) lost(flow int) (n int) {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	for _, came := range p.arrived[flow] {
+		if !came {
+			n++
+		}
+	}
+	return n
 }
 
 // settled waits until every flow of which that is wanted has answered all probes of a span, and every other one none. Only beats since from count. It returns the beats

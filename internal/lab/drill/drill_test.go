@@ -3,6 +3,7 @@ package drill
 import (
 	"flag"
 	"fmt"
+	"math"
 	"net/netip"
 	"os"
 	"testing"
@@ -47,6 +48,14 @@ func TestJudge(t *testing.T) {
 	// A sender that was held up is no blackout.
 	if fate, _, blackout := Judge([]Probe{{0, true}, {time.Second, true}}, true); fate != Kept || blackout != 0 {
 		t.Errorf("without a lost probe: %s, %s", fate, blackout)
+	}
+}
+
+func TestTally(t *testing.T) {
+	got := NewTally(Pair{From: "a", To: "b"}, probes("++-+--+-"), 3)
+	want := Tally{From: "a", To: "b", Sent: 8, Lost: 3, Missed: 4, Blackout: 30 * time.Millisecond, Took: 70 * time.Millisecond}
+	if got != want || math.Round(got.Rate()) != 100 {
+		t.Errorf("%+v, %g a second; want %+v, 100", got, got.Rate(), want)
 	}
 }
 

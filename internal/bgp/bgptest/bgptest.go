@@ -24,6 +24,7 @@ func Run(t *testing.T, open func(dir string) bgp.Daemon) {
 		{"Router", router},
 		{"Communities", communities},
 		{"RouterOnLink", routerOnLink},
+		{"RouterMisses", routerMisses},
 		{"Password", password},
 		{"Crash", crash},
 		{"Loss", loss},

@@ -9,10 +9,12 @@ import (
 	"path/filepath"
 	"regexp"
 	"strings"
+	"time"
 
 	"github.com/vishvananda/netlink"
 	"github.com/vishvananda/netns"
 
+	"ropeway/internal/bgp"
 	"ropeway/internal/nstest"
 	"ropeway/internal/plan"
 )
@@ -168,6 +170,27 @@ func routerOnLink(w *world) {
 	w.established(a, b)
 	a.sends("10.1.64.0/18", "lan")
 	core.hears(0)
+}
+
+// routerMisses: a router that watches its gateway by BGP's own timers alone misses a gateway that is dead once their time is over, and keeps no route of it any longer.
+func routerMisses(w *world) {
+	needs(w.T, "nft")
+	a, b := w.pair()
+	core := w.coreRouter(a, 24)
+	w.apply(a, b)
+	w.established(a, b)
+	core.hears(0)
+	a.run("nft", "add table inet cut; add chain inet cut in { type filter hook input priority 0; iifname lan drop; }; add chain inet cut out { type filter hook output priority 0; oifname lan drop; }")
+	took := w.until(func() string {
+		if out := core.ask("show", "route", "all", "protocol", "toward"); announced.MatchString(out) {
+			return "the router keeps the routes of a dead gateway: " + strings.TrimSpace(out)
+		}
+		return ""
+	})
+	w.Logf("a router without BFD missed its gateway after %d ms", took.Milliseconds())
+	if took > (bgp.Hold+2)*time.Second {
+		w.Errorf("that is %s, want %d s and a little", took, bgp.Hold)
+	}
 }
 
 // command runs a program in the thread's namespace. Whatever it starts in the background holds nothing of ours open.

@@ -354,6 +354,9 @@ func (r *renderer) neighbor(n *plan.Neighbor) {
 	set("advertisement-interval", " 0")
 	if n.External() {
 		set("disable-connected-check", "")
+		// FRR calls itself a helper of long-lived graceful restarts, which it cannot unsay alone, and BIRD then keeps the routes of a gateway that it misses by the hold time
+		// for two minutes more.
+		set("graceful-restart-disable", "")
 	} else {
 		set("update-source", " "+n.Local.String())
 		set("sender-as-path-loop-detection", "")

@@ -3,6 +3,7 @@ package agent
 import (
 	"context"
 	"errors"
+	"runtime"
 	"time"
 
 	"ropeway/internal/diag"
@@ -103,6 +104,9 @@ func (a *Agent) pass(ctx context.Context) (calm bool) {
 	}
 	if isNew {
 		a.log.Info("a new plan is in force", "gateway", want.Gateway.Name, "revision", want.Revision)
+		if why := hasty(&want.Gateway, runtime.NumCPU()); why != "" {
+			a.log.Warn(why)
+		}
 	}
 	settled, failed := a.lastTime(want.Revision)
 	begun := time.Now()

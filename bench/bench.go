@@ -22,6 +22,12 @@ func Median(list []time.Duration) time.Duration {
 	return list[len(list)/2]
 }
 
+// Percentile returns the smallest of some durations that so many percent of them do not exceed (nearest rank); it sorts them. Of fewer than 100, the 99th is the longest.
+func Percentile(list []time.Duration, percent int) time.Duration {
+	slices.Sort(list)
+	return list[max((percent*len(list)+99)/100, 1)-1]
+}
+
 // Compare runs two functions in turn, rounds times each, and returns the medians of how long they took. Each function returns how long the part took
 // that counts, so that it can prepare and check outside of it.
 func Compare(tb testing.TB, rounds int, ours, theirs func() (time.Duration, error)) (a, b time.Duration) {

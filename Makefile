@@ -43,11 +43,11 @@ test: machine build ## run every test (as root: they make network namespaces)
 KERNEL := go run ./tools/kernel
 
 .PHONY: test-kernel
-test-kernel: ## run tunnels, agents and a failover of BGP under Debian's kernel, in QEMU
+test-kernel: ## run tunnels, agents and a failover with either daemon under Debian's kernel, in QEMU
 	@tools/machine kernel || true # what is missing then, the next lines say
 	$(KERNEL) -timeout 5m ./internal/wireguard -test.run 'TestTunnel|TestDrift|TestAdoption|TestRestart|TestPrefix|TestRoamed'
 	$(KERNEL) -timeout 6m ./e2e/agent -test.v -test.run 'TestTunnel$$|TestDrift$$|TestDown$$'
-	$(KERNEL) -timeout 10m ./e2e/kernel -test.v -test.run TestFailover/bird
+	$(KERNEL) -timeout 15m ./e2e/kernel -test.v
 
 .PHONY: bench
 bench: machine build ## measure what the project promises to be fast (as root); fails below a bar

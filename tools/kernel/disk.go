@@ -21,12 +21,12 @@ const (
 // searchPath is where programs are looked for, here and in the machine.
 const searchPath = "/usr/sbin:/usr/bin:/sbin:/bin"
 
-// programs returns the programs of the system that the lab, the agent and their tests use.
+// programs returns the programs of the system that the lab, the agent and their tests use, and what PAM loads where vtysh asks it.
 func programs() []string {
 	return []string{
 		"sh", "bash", "true", "env", "cat", "cp", "mkdir", "sleep", "mount", "umount", "unshare", "sysctl",
 		"ip", "tc", "nft", "wg", "ping",
-		"bird", "birdc", "vtysh", "/usr/lib/frr/zebra", "/usr/lib/frr/bfdd", "/usr/lib/frr/bgpd",
+		"bird", "birdc", "vtysh", "/usr/lib/frr/zebra", "/usr/lib/frr/bfdd", "/usr/lib/frr/bgpd", "/usr/lib/x86_64-linux-gnu/security/pam_permit.so",
 	}
 }
 
@@ -38,7 +38,7 @@ func settings() []string {
 // ramDisk writes a RAM disk for a kernel that runs the tests of a package, and returns its path.
 func ramDisk(ctx context.Context, dir string, k kernel, pkg string, args []string) (string, error) {
 	a := archive{made: map[string]bool{}}
-	for _, d := range []string{"/proc", "/sys", "/dev", "/tmp", "/run", "/var", "/etc", "/usr"} {
+	for _, d := range []string{"/proc", "/sys", "/dev", "/tmp", "/run", "/var/tmp", "/etc", "/usr"} {
 		a.directory(d)
 	}
 	for _, top := range topLinks() {
@@ -49,6 +49,7 @@ func ramDisk(ctx context.Context, dir string, k kernel, pkg string, args []strin
 	if err := a.ours(ctx, dir, pkg); err != nil {
 		return "", err
 	}
+	a.content("/etc/pam.d/frr", []byte("auth sufficient pam_permit.so\naccount sufficient pam_permit.so\n")) // vtysh asks; Debian's own leads to /etc/shadow
 	a.content(argsPath, []byte(strings.Join(args, "\n")))
 	for _, name := range programs() {
 		if err := a.program(ctx, name); err != nil {
@@ -120,12 +121,16 @@ func (a *archive) program(ctx context.Context, name string) error {
 	return nil
 }
 
-// find returns the path of a program.
+// find returns the path of a program, or of what has a path already and need not be one.
 func find(name string) (string, error) {
+	if filepath.IsAbs(name) {
+		_, err := os.Stat(name)
+		return name, err
+	}
 	for _, dir := range filepath.SplitList(searchPath) {
-		if path, err := exec.LookPath(filepath.Join(dir, name)); err == nil && !filepath.IsAbs(name) {
+		if path, err := exec.LookPath(filepath.Join(dir, name)); err == nil {
 			return path, nil
 		}
 	}
-	return exec.LookPath(name)
+	return "", exec.ErrNotFound
 }

@@ -120,7 +120,7 @@ func (d *Daemon) vtysh(ctx context.Context, text string, flags ...string) (strin
 	ctx, cancel := context.WithTimeout(ctx, shellTimeout)
 	defer cancel()
 	cmd := exec.CommandContext(ctx, "vtysh", append(flags, "--vty_socket", d.kept(""), "-f", "/dev/stdin")...)
-	cmd.Env = []string{"PATH=/usr/bin:/bin", "VTYSH_PAGER=cat"}
+	cmd.Env = []string{"PATH=/usr/bin:/bin"}
 	cmd.Dir, cmd.Stdin = "/", strings.NewReader(text)
 	out, err := cmd.CombinedOutput()
 	if i := bytes.Index(out, []byte("% ")); i >= 0 && ctx.Err() == nil {

@@ -6,6 +6,7 @@ import (
 	"github.com/spf13/cobra"
 
 	"ropeway/internal/agent"
+	"ropeway/internal/cloud"
 	"ropeway/internal/cloud/command"
 	"ropeway/internal/courier"
 	"ropeway/internal/logs"
@@ -50,12 +51,8 @@ the gateway has to reach a controller in time, or it goes back to the one before
 		if opts.Log, err = logs.New(cmd.ErrOrStderr(), logs.Format(format)); err != nil {
 			return problem("RW6001", err.Error(), cmd.CommandPath()+" --help lists the flags")
 		}
-		if table != "" {
-			program, err := command.New(table)
-			if err != nil {
-				return problem("RW6001", err.Error(), cmd.CommandPath()+" --help lists the flags")
-			}
-			opts.RouteTable = program
+		if opts.RouteTable, err = tableProgram(cmd, table); err != nil {
+			return err
 		}
 		if wait.confirmWithin < leastConfirm || wait.staleAfter <= 0 {
 			return problem("RW6001", "--confirm-within is "+leastConfirm.String()+" at least, and --stale-after more than nothing", cmd.CommandPath()+" --help lists the flags")
@@ -76,4 +73,16 @@ the gateway has to reach a controller in time, or it goes back to the one before
 		return a.Run(cmd.Context())
 	}
 	return cmd
+}
+
+// tableProgram returns the table that a program changes; nil where there is none.
+func tableProgram(cmd *cobra.Command, program string) (cloud.RouteTable, error) {
+	if program == "" {
+		return nil, nil
+	}
+	table, err := command.New(program)
+	if err != nil {
+		return nil, problem("RW6001", err.Error(), cmd.CommandPath()+" --help lists the flags")
+	}
+	return table, nil
 }

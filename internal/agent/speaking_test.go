@@ -177,16 +177,31 @@ func TestBursts(t *testing.T) {
 	}
 }
 
-// countedDaemon counts how often it is asked.
+// countedDaemon counts how often it is asked. A test's goroutine changes it while another asks.
 type countedDaemon struct {
 	loggedDaemon
+	mu    sync.Mutex
 	asked int
 	err   error
+}
+
+func (d *countedDaemon) answers(err error) {
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	d.err = err
+}
+
+func (d *countedDaemon) times() int {
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	return d.asked
 }
 
 func (d *countedDaemon) Watched(context.Context) (map[netip.Addr]string, error) { return nil, nil }
 
 func (d *countedDaemon) Observe(context.Context) (*bgp.State, error) {
+	d.mu.Lock()
+	defer d.mu.Unlock()
 	d.asked++
 	_, state := spokenState()
 	return state, d.err
@@ -205,11 +220,11 @@ func TestADaemonIsAskedOnceASecond(t *testing.T) {
 			must(t, err)
 			time.Sleep(100 * time.Millisecond)
 		}
-		if daemon.asked != 5 {
-			t.Errorf("asked %d times in 5 s", daemon.asked)
+		if n := daemon.times(); n != 5 {
+			t.Errorf("asked %d times in 5 s", n)
 		}
 		time.Sleep(time.Second)
-		daemon.err = errors.New("it hangs")
+		daemon.answers(errors.New("it hangs"))
 		if _, err := a.Routes(t.Context(), ""); err == nil || !strings.Contains(err.Error(), "bird") {
 			t.Errorf("one that does not answer: %v", err)
 		}
@@ -232,8 +247,8 @@ func TestRoutingIsOverheard(t *testing.T) {
 			t.Helper()
 			time.Sleep(d)
 			synctest.Wait()
-			if daemon.asked != asked {
-				t.Errorf("it was asked %d times, want %d", daemon.asked, asked)
+			if n := daemon.times(); n != asked {
+				t.Errorf("it was asked %d times, want %d", n, asked)
 			}
 		}
 		after(time.Second, 1)
@@ -244,12 +259,12 @@ func TestRoutingIsOverheard(t *testing.T) {
 		after(time.Second, 2)
 		a.burst.note(time.Now(), 1)
 		after(time.Second, 3)
-		daemon.err = errors.New("busy")
+		daemon.answers(errors.New("busy"))
 		after(10*time.Second, 5)
 		if a.Speaking() == nil {
 			t.Error("what it said last is forgotten where it does not answer")
 		}
-		daemon.err = nil
+		daemon.answers(nil)
 		a.update(func(r *record) { r.wanted = &plan.Document{} })
 		after(5*time.Second, 5)
 		if a.Speaking() != nil {

@@ -125,7 +125,7 @@ func TestDownAfterAKill(t *testing.T) {
 		time.Sleep(time.Duration(10+i*5) * time.Millisecond)
 		p.kill()
 		must(t, a.down())
-		eventually(t, 2*time.Second, "no process is left", func() bool { return len(a.processes()) == 0 })
+		eventually(t, 10*time.Second, "no process is left", func() bool { return len(a.processes()) == 0 })
 		if after := a.picture(t); after != before {
 			t.Fatalf("killed after %d ms; before:\n%s\nafter:\n%s", 10+i*5, before, after)
 		}

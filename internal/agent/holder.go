@@ -50,11 +50,12 @@ type holder struct {
 	drained func() bool
 	log     *slog.Logger
 
-	of    *plan.Table // that the rest is about
-	since time.Time
-	met   map[string]bool      // siblings that were there
-	held  map[string]time.Time // when a route was last asserted, by the place that it leads to
-	retry time.Time
+	of      *plan.Table // that the rest is about
+	since   time.Time
+	met     map[string]bool      // siblings that were there
+	held    map[string]time.Time // when a route was last asserted, by the place that it leads to
+	retry   time.Time
+	trouble string // why the last try failed; "": it did not, or there is nothing to do
 
 	mu     sync.Mutex // guards status
 	status *TableStatus
@@ -69,26 +70,16 @@ func (h *holder) look(ctx context.Context, self string, want *plan.BGP) {
 	}
 	h.begin(want.Table)
 	there, siblings := h.siblings(ctx, self, want)
-	status := &TableStatus{Siblings: siblings}
-	var err error
-	if due := h.due(self, there); len(due) > 0 && !time.Now().Before(h.retry) {
-		if err = h.lead(ctx, self, due); err != nil {
-			h.retry = time.Now().Add(tryAgain)
-		}
-	} else if last := h.seen(); last != nil {
-		status.LastError = last.LastError
-		if len(due) == 0 {
-			status.LastError = ""
+	switch due := h.due(self, there); {
+	case len(due) == 0:
+		h.trouble = ""
+	case !time.Now().Before(h.retry):
+		h.trouble = ""
+		if err := h.lead(ctx, self, due); err != nil {
+			h.trouble, h.retry = logs.Printable(err.Error()), time.Now().Add(tryAgain)
 		}
 	}
-	if err != nil {
-		status.LastError = logs.Printable(err.Error())
-	}
-	for to := range h.held {
-		status.Holds = append(status.Holds, to)
-	}
-	slices.Sort(status.Holds)
-	h.note(status)
+	h.note(&TableStatus{Siblings: siblings, Holds: slices.Sorted(maps.Keys(h.held)), LastError: h.trouble})
 }
 
 // begin forgets what was known of another table. What siblings were there is known still.
@@ -99,7 +90,7 @@ func (h *holder) begin(t *plan.Table) {
 	if h.of == nil {
 		h.since, h.met = time.Now(), map[string]bool{}
 	}
-	h.of, h.held, h.retry = t, map[string]time.Time{}, time.Time{}
+	h.of, h.held, h.retry, h.trouble = t, map[string]time.Time{}, time.Time{}, ""
 }
 
 // siblings returns who is there, this gateway among them where its daemon runs and it is not drained.
@@ -120,15 +111,19 @@ func (h *holder) siblings(ctx context.Context, self string, want *plan.BGP) (the
 	return there, out
 }
 
-// due returns the routes that fall to this gateway and are to be asserted now. It forgets those that do not fall to it.
+// due returns the routes that fall to this gateway, are to be asserted now, and that it has a way to. It forgets those that do not fall to it. The kernel is asked for the
+// ways of these alone: of all it would be asked four times a second.
 func (h *holder) due(self string, there map[string]bool) (out []*plan.RouterRoute) {
 	for _, r := range h.of.Routes {
-		if r.Holder(func(name string) bool { return there[name] }) != self || !slices.ContainsFunc(r.Prefixes, func(p netip.Prefix) bool { return h.forward(p.Addr()) }) {
+		if r.Holder(func(name string) bool { return there[name] }) != self {
 			delete(h.held, r.To)
 			continue
 		}
 		at, held := h.held[r.To]
-		if !held || r.Gateway == self && time.Since(at) >= assertEvery {
+		if held && (r.Gateway != self || time.Since(at) < assertEvery) {
+			continue
+		}
+		if slices.ContainsFunc(r.Prefixes, func(p netip.Prefix) bool { return h.forward(p.Addr()) }) {
 			out = append(out, r)
 		}
 	}

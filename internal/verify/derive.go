@@ -300,6 +300,10 @@ func (t *tables) place(n int32) *plan.Place {
 
 // takeOver gives the routes of a place's table to those of its gateways that hold them: one that is drained does where no other is there.
 func (t *tables) takeOver(p *plan.Place) {
+	moves := func(r *plan.RouterRoute) bool { return r != nil && len(r.Then) > 0 }
+	if !slices.ContainsFunc(p.Routes, moves) {
+		return // nobody holds it; the plan's own list serves for every loss
+	}
 	there := func(name string) bool {
 		g := t.c.m.named(name, nobody)
 		return g != nobody && g != t.lost.gateway && !t.c.m.gateways[g].down
@@ -307,13 +311,13 @@ func (t *tables) takeOver(p *plan.Place) {
 	waiting := func(name string) bool { return there(name) && !t.c.speakers[t.c.m.named(name, nobody)].drained }
 	p.Routes = slices.Clone(p.Routes)
 	for i, r := range p.Routes {
-		if r == nil || len(r.Then) == 0 {
+		if !moves(r) {
 			continue
 		}
 		if holder := cmp.Or(r.Holder(waiting), r.Holder(there)); holder != "" {
-			moved := *r
-			moved.Gateway = holder
-			p.Routes[i] = &moved
+			held := *r
+			held.Gateway = holder
+			p.Routes[i] = &held
 		}
 	}
 }

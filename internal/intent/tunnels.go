@@ -2,8 +2,10 @@ package intent
 
 import (
 	"fmt"
+	"slices"
 
 	"ropeway/internal/diag"
+	"ropeway/internal/prefixes"
 )
 
 // manyCores is from how many vCPUs on EC2 gives an instance a share of its network to other regions and the internet; below, it is 5 Gbit/s in all, which is
@@ -52,22 +54,9 @@ func (r *reader) checkParallel(l Link, at diag.Position) {
 
 // permits reports whether an access entry lets one of two places open flows to the other.
 func (f *Fabric) permits(a, b *Place) bool {
-	for _, entry := range f.Access {
-		if entry.From.within(a) && entry.To.within(b) || entry.From.within(b) && entry.To.within(a) {
-			return true
-		}
-	}
-	return false
-}
-
-// within reports whether a selector has addresses of a place.
-func (s Selector) within(p *Place) bool {
-	for _, x := range s.Prefixes {
-		for _, own := range p.Prefixes {
-			if own.Overlaps(x) {
-				return true
-			}
-		}
-	}
-	return false
+	atA, atB := prefixes.Normal(a.Prefixes), prefixes.Normal(b.Prefixes)
+	return slices.ContainsFunc(f.Access, func(entry Access) bool {
+		from, to := entry.From.Prefixes, entry.To.Prefixes
+		return prefixes.Overlaps(from, atA) && prefixes.Overlaps(to, atB) || prefixes.Overlaps(from, atB) && prefixes.Overlaps(to, atA)
+	})
 }

@@ -4,6 +4,7 @@ import (
 	"cmp"
 	"context"
 	"fmt"
+	"iter"
 	"maps"
 	"net/netip"
 	"slices"
@@ -74,56 +75,65 @@ func (l *Lab) promised(p *plan.Fabric, facts verify.Facts) map[string]map[netip.
 		}
 	}
 	for _, d := range derived.Places {
-		for _, r := range d.Routes {
-			if router := world.RouterOf(d.Name); len(r.Then) > 0 && l.record.World.Space(router) != nil { // its gateways hold its table
-				if out[router] == nil {
-					out[router] = map[netip.Prefix]string{}
-				}
-				for _, prefix := range r.Prefixes {
-					out[router][prefix] = r.Gateway
-				}
-			}
+		router := world.RouterOf(d.Name)
+		held := slices.ContainsFunc(d.Routes, func(r *plan.RouterRoute) bool { return len(r.Then) > 0 }) // by its gateways
+		if !l.learns(router) && (!held || l.record.World.Space(router) == nil) {
+			continue
 		}
-	}
-	for _, s := range l.record.World.Speakers {
-		place := l.record.World.Space(s.Space).Place
-		out[s.Space] = map[netip.Prefix]string{}
-		for _, d := range derived.Places {
-			if d.Name != place {
-				continue
-			}
-			for _, r := range d.Routes {
-				for _, prefix := range r.Prefixes {
-					out[s.Space][prefix] = r.Gateway
-				}
+		out[router] = map[netip.Prefix]string{}
+		for _, r := range d.Routes {
+			for _, prefix := range r.Prefixes {
+				out[router][prefix] = r.Gateway
 			}
 		}
 	}
 	return out
 }
 
-// has returns the gateway to which a machine sends packets: for each prefix that its routing daemon learnt, or where it is a router that has none, for those that are wanted.
-func (l *Lab) has(st *site, p *plan.Fabric, name string, want map[netip.Prefix]string) (map[netip.Prefix]string, error) {
-	speaks := p.Gateway(name) != nil || slices.ContainsFunc(l.record.World.Speakers, func(s world.Speaker) bool { return s.Space == name })
-	if !speaks {
-		return l.led(st, p, name, want)
-	}
-	return l.learnt(st, p, name)
+// learns reports whether a machine is a router that learns its routes of gateways.
+func (l *Lab) learns(machine string) bool {
+	return slices.ContainsFunc(l.record.World.Speakers, func(s world.Speaker) bool { return s.Space == machine })
 }
 
-// learnt returns the gateway to which a machine sends packets for each prefix that its routing daemon learnt of gateways.
-func (l *Lab) learnt(st *site, p *plan.Fabric, name string) (map[netip.Prefix]string, error) {
+// has returns the gateway to which a machine sends packets: for each prefix that its routing daemon learnt, or where it is a router that has none, for those that are wanted.
+func (l *Lab) has(st *site, p *plan.Fabric, name string, want map[netip.Prefix]string) (map[netip.Prefix]string, error) {
 	s := st.spaces[name]
+	if p.Gateway(name) == nil && !l.learns(name) {
+		return l.leads(s, p, maps.Keys(want))
+	}
+	learnt, err := s.learnt()
+	if err != nil {
+		return nil, fmt.Errorf("list the routes that %s learnt: %w", name, err)
+	}
+	return l.leads(s, p, slices.Values(learnt))
+}
+
+// leads returns the gateway to which a machine sends packets for each of some prefixes; those that lead to none are left out.
+func (l *Lab) leads(s *space, p *plan.Fabric, list iter.Seq[netip.Prefix]) (map[netip.Prefix]string, error) {
 	names, err := s.interfaceNames()
 	if err != nil {
 		return nil, err
 	}
 	out := map[netip.Prefix]string{}
+	for prefix := range list {
+		hops, err := s.link.RouteGet(prefix.Addr().AsSlice()) // a route that names a nexthop object does not say where that leads
+		if err != nil || len(hops) == 0 {
+			continue // there is none, or it has gone meanwhile
+		}
+		if to := l.behind(p, s.drawn.Name, names[hops[0].LinkIndex]); to != "" {
+			out[prefix] = to
+		}
+	}
+	return out, nil
+}
+
+// learnt returns the prefixes to which a routing daemon made a route.
+func (s *space) learnt() (out []netip.Prefix, err error) {
 	for _, protocol := range []netlink.RouteProtocol{unix.RTPROT_BGP, unix.RTPROT_BIRD} {
 		for _, family := range []int{unix.AF_INET, unix.AF_INET6} {
 			routes, err := s.link.RouteListFiltered(family, &netlink.Route{Protocol: protocol}, netlink.RT_FILTER_PROTOCOL)
 			if err != nil {
-				return nil, fmt.Errorf("list the routes that %s learnt: %w", name, err)
+				return nil, err
 			}
 			for _, r := range routes {
 				if r.Dst == nil {
@@ -131,15 +141,9 @@ func (l *Lab) learnt(st *site, p *plan.Fabric, name string) (map[netip.Prefix]st
 				}
 				prefix, err := netip.ParsePrefix(r.Dst.String())
 				if err != nil {
-					return nil, fmt.Errorf("read a route that %s learnt: %w", name, err)
+					return nil, fmt.Errorf("read one: %w", err)
 				}
-				hops, err := s.link.RouteGet(r.Dst.IP) // a route that names a nexthop object does not say where that leads
-				if err != nil || len(hops) == 0 {
-					continue // it has gone meanwhile
-				}
-				if to := l.behind(p, name, names[hops[0].LinkIndex]); to != "" {
-					out[prefix] = to
-				}
+				out = append(out, prefix)
 			}
 		}
 	}

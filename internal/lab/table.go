@@ -9,7 +9,6 @@ import (
 
 	"ropeway/internal/diag"
 	"ropeway/internal/lab/world"
-	"ropeway/internal/plan"
 )
 
 // Lead makes prefixes lead to a gateway in the route table of its place, as a cloud does that is asked to by a gateway's agent, and returns those that did not. It asks
@@ -61,24 +60,4 @@ func (s *space) lead(link netlink.Link, p netip.Prefix, other *world.End) (moved
 		return false, nil
 	}
 	return true, s.route(link, world.Route{Prefix: p, Interface: link.Attrs().Name}, other)
-}
-
-// led returns the gateway to which a router's table leads for each prefix of a list.
-func (l *Lab) led(st *site, p *plan.Fabric, router string, prefixes map[netip.Prefix]string) (map[netip.Prefix]string, error) {
-	s := st.spaces[router]
-	names, err := s.interfaceNames()
-	if err != nil {
-		return nil, err
-	}
-	out := map[netip.Prefix]string{}
-	for prefix := range prefixes {
-		hops, err := s.link.RouteGet(prefix.Addr().AsSlice())
-		if err != nil || len(hops) == 0 {
-			continue // there is none
-		}
-		if to := l.behind(p, router, names[hops[0].LinkIndex]); to != "" {
-			out[prefix] = to
-		}
-	}
-	return out, nil
 }

@@ -15,6 +15,8 @@ import (
 	"path/filepath"
 	"strings"
 	"testing"
+
+	"ropeway/e2e/testbuild"
 )
 
 var (
@@ -36,20 +38,7 @@ func runTests(m *testing.M) int {
 		fmt.Fprintln(os.Stderr, "e2e: needs root; nothing is tested")
 		return 0
 	}
-	dir, err := os.MkdirTemp("", "ropeway-e2e")
-	if err != nil {
-		fmt.Fprintln(os.Stderr, err)
-		return 1
-	}
-	defer os.RemoveAll(dir)
-	programs = dir
-	build := exec.Command("go", "build", "-o", dir+"/", "ropeway/cmd/...")
-	build.Stderr = os.Stderr
-	if err := build.Run(); err != nil {
-		fmt.Fprintln(os.Stderr, "build the programs:", err)
-		return 1
-	}
-	return m.Run()
+	return testbuild.Run(m, &programs, "ropeway/cmd/...")
 }
 
 // A result is what a command said.

@@ -17,25 +17,15 @@ import (
 	"github.com/vishvananda/netns"
 	"golang.org/x/sys/unix"
 
+	"ropeway/e2e/testbuild"
 	"ropeway/internal/nstest"
 )
 
 // programs is the directory of the programs under test, built once, with failpoints.
 var programs string
 
-func TestMain(m *testing.M) { os.Exit(testMain(m)) }
-
-func testMain(m *testing.M) int {
-	dir, err := os.MkdirTemp("", "ropeway-controller-")
-	if err != nil {
-		panic(err)
-	}
-	defer func() { _ = os.RemoveAll(dir) }()
-	programs = dir
-	if out, err := exec.Command("go", "build", "-tags", "failpoint", "-o", dir+"/", "ropeway/cmd/...").CombinedOutput(); err != nil {
-		panic(fmt.Sprintf("build the programs: %v\n%s", err, out))
-	}
-	return m.Run()
+func TestMain(m *testing.M) {
+	os.Exit(testbuild.Run(m, &programs, "-tags", "failpoint", "ropeway/cmd/..."))
 }
 
 func must(t testing.TB, err error) {

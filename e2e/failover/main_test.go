@@ -17,6 +17,7 @@ import (
 	"testing"
 	"time"
 
+	"ropeway/e2e/testbuild"
 	"ropeway/internal/lab"
 	"ropeway/internal/lab/netns"
 )
@@ -31,20 +32,7 @@ func run(m *testing.M) int {
 	if flag.Lookup("test.bench").Value.String() == "" || os.Geteuid() != 0 {
 		return 0 // there is nothing but benchmarks, and they need root
 	}
-	dir, err := os.MkdirTemp("", "ropeway-failover")
-	if err != nil {
-		fmt.Fprintln(os.Stderr, err)
-		return 1
-	}
-	defer os.RemoveAll(dir)
-	programs = dir
-	build := exec.Command("go", "build", "-o", dir+"/", "ropeway/cmd/ropeway", "ropeway/cmd/ropeway-gateway")
-	build.Stderr = os.Stderr
-	if err := build.Run(); err != nil {
-		fmt.Fprintln(os.Stderr, "build the programs:", err)
-		return 1
-	}
-	return m.Run()
+	return testbuild.Run(m, &programs, "ropeway/cmd/ropeway", "ropeway/cmd/ropeway-gateway")
 }
 
 // pair is the text of testdata/pair.yaml with words replaced: old, new, old, new.

@@ -10,12 +10,12 @@ import (
 	"flag"
 	"fmt"
 	"os"
-	"os/exec"
 	"path/filepath"
 	"strings"
 	"testing"
 	"time"
 
+	"ropeway/e2e/testbuild"
 	"ropeway/internal/lab"
 )
 
@@ -36,20 +36,7 @@ func runTests(m *testing.M) int {
 		fmt.Fprintln(os.Stderr, "stability: needs root; nothing is tested")
 		return 0
 	}
-	dir, err := os.MkdirTemp("", "ropeway-stability")
-	if err != nil {
-		fmt.Fprintln(os.Stderr, err)
-		return 1
-	}
-	defer os.RemoveAll(dir)
-	programs = dir
-	build := exec.Command("go", "build", "-o", dir+"/", "ropeway/cmd/...")
-	build.Stderr = os.Stderr
-	if err := build.Run(); err != nil {
-		fmt.Fprintln(os.Stderr, "build the programs:", err)
-		return 1
-	}
-	return m.Run()
+	return testbuild.Run(m, &programs, "ropeway/cmd/...")
 }
 
 // fabric is three regions that may ping each other and ask each other's echo (RFC 862); services come on top.

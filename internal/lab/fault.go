@@ -256,13 +256,15 @@ func (l *Lab) settle(ctx context.Context, st *site, before []Fault) error {
 	if err := st.forgetPaths(); err != nil {
 		return err
 	}
-	for _, g := range l.record.Plan.Gateways {
-		was, is := stateOf(g, before), stateOf(g, now)
-		if was.equal(is) {
-			continue
-		}
-		if err := l.settleGateway(ctx, st, g.Name, was, is); err != nil {
-			return fmt.Errorf("gateway %s: %w", g.Name, err)
+	for _, settle := range []func(context.Context, *site, string, condition, condition) error{l.rouse, l.settleGateway} { // all are back before one waits for another
+		for _, g := range l.record.Plan.Gateways {
+			was, is := stateOf(g, before), stateOf(g, now)
+			if was.equal(is) {
+				continue
+			}
+			if err := settle(ctx, st, g.Name, was, is); err != nil {
+				return fmt.Errorf("gateway %s: %w", g.Name, err)
+			}
 		}
 	}
 	return l.settleControllers(ctx, before)

@@ -20,19 +20,28 @@ import (
 // routeProtocol marks the agent's routes (see package route).
 const routeProtocol = 114
 
-// settleGateway takes a gateway from one condition to another.
+// rouse brings a gateway back that was dead or stood still and is not to be any more. It waits for nobody: those whom it would meet may have been as it was.
+func (l *Lab) rouse(ctx context.Context, st *site, name string, was, is condition) error {
+	switch {
+	case is.dead:
+		return nil
+	case was.dead:
+		return l.boot(ctx, st, name)
+	case was.frozen && !is.frozen:
+		return l.thaw(ctx, st, name, is.agent)
+	}
+	return nil
+}
+
+// settleGateway takes a gateway from one condition to another, once it is roused.
 func (l *Lab) settleGateway(ctx context.Context, st *site, name string, was, is condition) error {
 	switch {
 	case is.dead && was.dead, !is.dead && !was.dead && is.frozen && was.frozen: // what such a machine routes matters when it lives again
 		return nil
 	case is.dead:
 		return l.killGateway(ctx, st, name)
-	case was.dead:
-		if err := l.reviveGateway(ctx, st, name); err != nil {
-			return err
-		}
-	case was.frozen:
-		if err := l.thaw(ctx, st, name, is.agent); err != nil {
+	case was.dead, was.frozen:
+		if err := l.rejoin(ctx, st, name); err != nil {
 			return err
 		}
 	default:
@@ -116,15 +125,12 @@ func (l *Lab) killGateway(ctx context.Context, st *site, name string) error {
 	return st.spaces[name].setInterfaces(st.spaces[name].link.LinkSetDown)
 }
 
-// reviveGateway boots the machine again: its interfaces, its agent, its links.
-func (l *Lab) reviveGateway(ctx context.Context, st *site, name string) error {
+// boot starts the machine again: its interfaces and its agent.
+func (l *Lab) boot(ctx context.Context, st *site, name string) error {
 	if err := st.spaces[name].setInterfaces(st.spaces[name].link.LinkSetUp); err != nil {
 		return err
 	}
-	if err := errors.Join(st.configure(name), st.unsilence(ctx, name), l.startAgent(name)); err != nil {
-		return err
-	}
-	return l.rejoin(ctx, st, name)
+	return errors.Join(st.configure(name), st.unsilence(ctx, name), l.startAgent(name))
 }
 
 // rejoin waits until a gateway that was away has its links, the routes of its plan, and its sessions.

@@ -57,10 +57,8 @@ func (l *Lab) thaw(ctx context.Context, st *site, name string, agent agentState)
 			return err
 		}
 		if pid == 0 {
-			if err := l.startAgent(name); err != nil {
-				return err
-			}
+			return l.startAgent(name)
 		}
 	}
-	return l.rejoin(ctx, st, name)
+	return nil
 }

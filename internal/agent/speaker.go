@@ -48,6 +48,10 @@ func (s *speaker) apply(ctx context.Context, want *plan.BGP) ([]string, error) {
 	if errOther != nil {
 		return changes, errors.Join(err, errOther)
 	}
+	eased, errApply := s.ease(ctx, daemon, config)
+	if changes = append(changes, eased...); errApply != nil {
+		return changes, errors.Join(err, errApply)
+	}
 	made, errApply := daemon.Apply(ctx, config)
 	if errApply == nil {
 		s.last = config

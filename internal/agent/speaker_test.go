@@ -3,6 +3,7 @@ package agent
 import (
 	"context"
 	"errors"
+	"fmt"
 	"net/netip"
 	"slices"
 	"strings"
@@ -26,11 +27,15 @@ type loggedDaemon struct {
 	running *bgp.Config // nil: it does not run
 	refuses error
 	silent  error // why it does not answer
+	brings  []int // prefixes that its first neighbour brings when it is asked, once after the other, the last ever after
 }
 
 func (d *loggedDaemon) say(what string, c *bgp.Config) {
 	for _, n := range c.Neighbors {
 		what += " " + n.Name
+		if n.MaxPrefixes > 0 {
+			what += fmt.Sprintf("<%d", n.MaxPrefixes)
+		}
 	}
 	if c.Drained {
 		what += " drained"
@@ -63,7 +68,12 @@ func (d *loggedDaemon) Plan(ctx context.Context, want *bgp.Config) ([]string, er
 func (d *loggedDaemon) Watched(context.Context) (map[netip.Addr]string, error) { return nil, nil }
 
 func (d *loggedDaemon) Observe(context.Context) (*bgp.State, error) {
-	return &bgp.State{Running: d.running != nil}, d.silent
+	state := &bgp.State{Running: d.running != nil}
+	if len(d.brings) > 0 {
+		state.Neighbors = []bgp.Neighbor{{Address: d.running.Neighbors[0].Address, Up: true, Received: d.brings[0]}}
+		d.brings = d.brings[min(1, len(d.brings)-1):]
+	}
+	return state, d.silent
 }
 
 func (d *loggedDaemon) Stop(context.Context) error {
@@ -217,4 +227,31 @@ func TestAPassIsComparedWithWhatItSet(t *testing.T) {
 	if !frr.running.Drained {
 		t.Error("the next pass does not drain it")
 	}
+}
+
+// A neighbour that is believed to bring more than the plan lets it bring from now on is not sent away for what it brought before.
+func TestALimitFallsWhenWhatIsAboveItHasGone(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		s, log, frr, _ := newTestSpeaker()
+		expect := func(most int, said string, wait time.Duration, brings ...int) {
+			t.Helper()
+			n := neighborOf("a", "192.0.2.1")
+			n.MaxPrefixes, frr.brings = most, brings
+			begun := time.Now()
+			if _, err := s.apply(t.Context(), &plan.BGP{Daemon: fabric.FRR, Neighbors: []*plan.Neighbor{n}}); err != nil {
+				t.Error(err)
+			}
+			if text, took := log.said(), time.Since(begun); text != said || took != wait {
+				t.Errorf("limit %d: %q after %s, want %q after %s", most, text, took, said, wait)
+			}
+		}
+		expect(100, "bird: stop; frr: apply a<100", 0)
+		expect(200, "frr: apply a<200", 0, 90)
+		expect(90, "frr: apply a<90", 0, 90)
+		expect(10, "frr: apply a<80; frr: apply a<10", 2*limitPoll, 80, 80, 5)
+		s.last = nil // another agent
+		expect(4, "frr: apply a<5; frr: apply a<4", limitMost, 5)
+		s.last, frr.silent = nil, errors.New("it hangs")
+		expect(3, "frr: apply a<3", 0)
+	})
 }

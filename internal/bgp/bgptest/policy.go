@@ -3,6 +3,7 @@ package bgptest
 import (
 	"fmt"
 	"net/netip"
+	"time"
 
 	"ropeway/internal/plan"
 )
@@ -38,6 +39,16 @@ func refusals(w *world) {
 	w.apply(a)
 	w.established(a)
 	a.hears("b", "10.2.0.0/16", "10.66.0.0/16", "192.168.0.0/24", "fd00:2::/32", "fd00:66::/32")
+
+	// What is believed no more counts no more.
+	looked, before := time.Now(), a.observe()
+	a.with("b", func(n *plan.Neighbor) { n.Accept = prefixes("10.2.0.0/16", "fd00:2::/32") })
+	w.apply(a)
+	a.hears("b", "10.2.0.0/16", "fd00:2::/32")
+	a.with("b", func(n *plan.Neighbor) { n.MaxPrefixes = 1 })
+	w.apply(a)
+	time.Sleep(2200 * time.Millisecond) // a daemon may count whole seconds
+	a.lasted(before.Neighbors, looked)
 }
 
 // triangle: a reaches the place of b1 and b2 directly by either, and by c, which passes on what it hears of b1. 10.7.0.0/16 is behind b1 and c alike, of two

@@ -115,14 +115,23 @@ func untouched(w *world) {
 	b.sends("10.1.0.0/17", "a")
 	a.sends("10.3.0.0/16", "") // it is not accepted any more
 	w.established(a, b, c)
-	after := a.observe()
-	for i, n := range after.Neighbors[:2] { // those with b
+	a.lasted(before.Neighbors[:2], looked) // those with b
+	w.refusesBad(a)
+}
+
+// lasted holds whether sessions that were looked at then have been up ever since.
+func (g *gateway) lasted(before []bgp.Neighbor, looked time.Time) {
+	g.w.Helper()
+	for _, n := range g.observe().Neighbors {
+		at := slices.IndexFunc(before, func(b bgp.Neighbor) bool { return b.Address == n.Address })
+		if at < 0 {
+			continue
+		}
 		// Up for as long as before and what has passed since: it was never down in between.
-		if least := before.Neighbors[i].Since + time.Since(looked) - 2100*time.Millisecond; n.Since < least || n.Flaps != before.Neighbors[i].Flaps {
-			w.Errorf("the session with %s at %s has been up for %s, want %s at least: it was not to be touched", n.Name, n.Address, n.Since, least)
+		if least := before[at].Since + time.Since(looked) - 2100*time.Millisecond; n.Since < least || n.Flaps != before[at].Flaps {
+			g.w.Errorf("the session with %s at %s has been up for %s, want %s at least: it was not to be touched", n.Name, n.Address, n.Since, least)
 		}
 	}
-	w.refusesBad(a)
 }
 
 // refusesBad: a configuration that cannot be is refused, and what ran runs on.

@@ -157,6 +157,18 @@ func within(neighbors map[string]bool, l line) bool {
 	return false
 }
 
+// partition parts the lines that are bgpd's alone from all others.
+func partition(lines []line) (routers, others []line) {
+	for _, l := range lines {
+		if strings.HasPrefix(l.context, routerWord) {
+			routers = append(routers, l)
+		} else {
+			others = append(others, l)
+		}
+	}
+	return routers, others
+}
+
 func reversed(lines []line) []line {
 	out := slices.Clone(lines)
 	slices.Reverse(out)

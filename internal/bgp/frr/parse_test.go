@@ -67,6 +67,27 @@ func TestAnswers(t *testing.T) {
 	}
 }
 
+// TestHear: what is refused is said when all has been heard, the first of it.
+func TestHear(t *testing.T) {
+	const fine, warned, refused = "\x00\x00\x00\x00", "% Can't find it\n\x00\x00\x00\x01", "bgp is not there\x00\x00\x00\x02"
+	for _, c := range []struct{ said, want string }{
+		{fine + fine + fine, ""},
+		{"a remark\n" + fine + fine + fine, ""},
+		{fine + warned + refused, "a line was refused: % Can't find it"},
+		{refused + warned + fine, "a line was refused: it answers with status 2: bgp is not there"},
+		{refused + fine, "unexpected EOF"},
+	} {
+		r := bufio.NewReader(strings.NewReader(c.said))
+		got := ""
+		if err := hear(r, 3); err != nil {
+			got = err.Error()
+		}
+		if got != c.want || r.Buffered() > 0 {
+			t.Errorf("%q: %q, %d bytes left, want %q", c.said, got, r.Buffered(), c.want)
+		}
+	}
+}
+
 // FuzzParse reads whatever a daemon may say: it ends, and what it finds can be shown.
 func FuzzParse(f *testing.F) {
 	for _, said := range []string{saidNeighbors, saidBFD, saidRoutes, "{}", "[]", "null", `{"routes":{"10.0.0.0/8":null}}`, `{"10.0.0.1":null}`} {
@@ -89,5 +110,6 @@ func FuzzParse(f *testing.F) {
 		}
 		_, _ = isEstablished([]byte(said), "10.0.0.1")
 		_, _ = readAnswer(bufio.NewReader(strings.NewReader(said)))
+		_ = hear(bufio.NewReader(strings.NewReader(said)), 3)
 	})
 }

@@ -25,7 +25,7 @@ func speaker() *BGP {
 		Communities: []fabric.Community{community("64512:1")},
 		Neighbors: []*Neighbor{{
 			Name: "euw1-a", Device: "rw0", Address: addr("100.64.255.1"), Local: addr("100.64.255.0"), ASN: 4200000002, Tell: TellAll, Spoke: true,
-			Tags: []uint32{2}, Accept: own, MaxHops: 1, MaxPrefixes: 10, Prefer: []Preference{{Hops: 1, Tag: 1, LocalPreference: 90, Metric: 3}},
+			Tags: []uint32{2}, Accept: own, MaxHops: 1, MaxPrefixes: 10, Prefer: []Preference{{Hops: 1, Tag: 1, LocalPreference: 90, Metric: 3}, {Tag: 2}, {Hops: 2}, {Metric: 1}},
 			BFD: &BFD{Interval: 300, Multiplier: 3}, Password: "secret-of-euw1",
 		}, {
 			Name: "vpc", Address: addr("10.10.0.2"), ASN: 64512, Tell: TellLearnt, MaxHops: 1, MaxPrefixes: 10,

@@ -27,11 +27,12 @@ func (c *changes) bgp(a, b *BGP) {
 		name := fmt.Sprintf("neighbor %s at %s", n.Name, n.Address)
 		switch {
 		case x == nil:
-			c.parts(name, nil, append(y.describe(), "accepts "+few(y.Accept)))
+			c.parts(name, nil, append(y.whole(), "accepts "+few(y.Accept)))
 		case y == nil:
-			c.parts(name, x.describe(), nil)
+			c.parts(name, x.whole(), nil)
 		default:
 			c.parts(name, x.describe(), y.describe())
+			c.preferences(name+" metric", x.Prefer, y.Prefer)
 			c.lists(name+" accepts", x.Accept, y.Accept)
 		}
 	})
@@ -61,7 +62,15 @@ func (b *BGP) describe() []string {
 	return parts
 }
 
-// describe says what a session is beside its prefixes, part by part.
+// whole says what a session is beside what it accepts.
+func (n *Neighbor) whole() []string {
+	if len(n.Prefer) == 0 {
+		return n.describe()
+	}
+	return append(n.describe(), "metric "+worths(n.Prefer))
+}
+
+// describe says what a session is beside its prefixes and what they are worth, part by part.
 func (n *Neighbor) describe() []string {
 	over := "on the LAN"
 	if !n.External() {
@@ -79,9 +88,6 @@ func (n *Neighbor) describe() []string {
 	}
 	if n.Password != "" {
 		parts = append(parts, "password of file "+n.Password)
-	}
-	if len(n.Prefer) > 0 {
-		parts = append(parts, n.preferences())
 	}
 	return append(parts, n.Announce.describe()...)
 }
@@ -111,17 +117,31 @@ func list(communities []fabric.Community) string {
 	return strings.Join(words, ",")
 }
 
-// preferences says what routes are worth: the first words of a list that can be long.
-func (n *Neighbor) preferences() string {
+// preferences notes a change of what routes are worth. The first that fits decides, so their order counts.
+func (c *changes) preferences(object string, before, after []Preference) {
+	var parts []string
+	if come := onlyIn(after, before); len(come) > 0 {
+		parts = append(parts, "+ "+worths(come))
+	}
+	if gone := onlyIn(before, after); len(gone) > 0 {
+		parts = append(parts, "- "+worths(gone))
+	}
+	if !slices.Equal(before, after) {
+		c.note(Alter, object, cmp.Or(strings.Join(parts, ", "), "the same in another order"))
+	}
+}
+
+// worths says what routes are worth: the first words of a list that can be long.
+func worths(list []Preference) string {
 	const shown = 2
 	var words []string
-	for _, p := range n.Prefer[:min(shown, len(n.Prefer))] {
+	for _, p := range list[:min(shown, len(list))] {
 		words = append(words, p.String())
 	}
-	if more := len(n.Prefer) - shown; more > 0 {
+	if more := len(list) - shown; more > 0 {
 		words = append(words, fmt.Sprintf("%d more", more))
 	}
-	return "metric " + strings.Join(words, ", ")
+	return strings.Join(words, ", ")
 }
 
 // String returns a preference as plans show it: "3 at 1 hop with tag 7".

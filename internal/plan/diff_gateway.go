@@ -13,6 +13,9 @@ import (
 // compareGateways returns what happens to a gateway; nil stands for one that does not exist.
 func compareGateways(a, b *Gateway, known comparedLists) []Change {
 	c := changes{known: known}
+	if a != nil && b != nil {
+		c.text("place", a.Place, b.Place)
+	}
 	empty := Gateway{}
 	a, b = cmp.Or(a, &empty), cmp.Or(b, &empty)
 	c.devices(a, b)

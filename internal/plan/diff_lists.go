@@ -41,13 +41,13 @@ func (known comparedLists) differ(before, after []netip.Prefix) string {
 }
 
 // onlyIn returns what is in a and not in b.
-func onlyIn(a, b []netip.Prefix) []netip.Prefix {
+func onlyIn[T comparable](a, b []T) []T {
 	if slices.Equal(a, b) {
 		return nil
 	}
-	in := make(map[netip.Prefix]bool, len(b))
+	in := make(map[T]bool, len(b))
 	for _, p := range b {
 		in[p] = true
 	}
-	return slices.DeleteFunc(slices.Clone(a), func(p netip.Prefix) bool { return in[p] })
+	return slices.DeleteFunc(slices.Clone(a), func(p T) bool { return in[p] })
 }

@@ -135,6 +135,7 @@ func TestSame(t *testing.T) {
 		func(g *Gateway) { g.BGP.Neighbors = nil },
 		func(g *Gateway) { g.BGP.Neighbors[0].Tags = nil },
 		func(g *Gateway) { g.BGP.Neighbors[0].Prefer[0].Metric++ },
+		func(g *Gateway) { g.BGP.Neighbors[0].Prefer[3].Metric++ },
 		func(g *Gateway) { g.BGP.Neighbors[0].BFD = nil },
 		func(g *Gateway) { g.BGP.Communities = nil },
 		func(g *Gateway) { g.BGP.Neighbors[1].Announce.Prepend++ },
@@ -147,6 +148,9 @@ func TestSame(t *testing.T) {
 		change(a)
 		if Same(a, b) || Revision(a) == Revision(b) {
 			t.Errorf("change %d is not seen", i)
+		}
+		if Compare(&Fabric{Gateways: []*Gateway{b}}, &Fabric{Gateways: []*Gateway{a}}).Empty() {
+			t.Errorf("change %d is not shown", i)
 		}
 		change(b)
 		if !Same(a, b) {

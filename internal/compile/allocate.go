@@ -55,27 +55,21 @@ func allocate(in *intent.Fabric, lock *state.Lock) *state.Lock {
 func allocateLinks(in *intent.Fabric, lock *state.Lock) map[string]state.Link {
 	links := map[string]state.Link{}
 	used := numbers{taken: map[int]bool{}, limit: math.MaxInt}
-	ports := map[string]*numbers{}
-	at := func(gateway string) *numbers {
-		if ports[gateway] == nil {
-			ports[gateway] = &numbers{taken: map[int]bool{}, limit: math.MaxUint16}
-		}
-		return ports[gateway]
-	}
+	ports := newPorts(in.Gateways())
 	var fresh [][2]string
 	var names []string
 	for t := range tunnels(in) {
 		a, b := min(t.a.Name, t.b.Name), max(t.a.Name, t.b.Name)
 		name := state.LinkName(a, b, t.turn)
 		was, known := lock.Links[name]
-		if known && used.take(was.Number) && at(a).take(was.Ports[0]) && at(b).take(was.Ports[1]) {
+		if known && used.take(was.Number) && ports.take(a, was.Ports[0]) && ports.take(b, was.Ports[1]) {
 			links[name] = was
 			continue
 		}
 		fresh, names = append(fresh, [2]string{a, b}), append(names, name)
 	}
 	for i, ends := range fresh {
-		links[names[i]] = state.Link{Number: used.lowest(1), Ports: [2]int{at(ends[0]).lowest(0), at(ends[1]).lowest(0)}}
+		links[names[i]] = state.Link{Number: used.lowest(1), Ports: [2]int{ports.lowest(ends[0]), ports.lowest(ends[1])}}
 	}
 	return links
 }

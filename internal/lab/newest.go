@@ -175,6 +175,10 @@ func fixed(w *world.World) []byte {
 		if s.Kind == world.Host || s.Kind == world.Router {
 			part.Routes = nil
 		}
+		part.Forward = slices.Clone(part.Forward)
+		for i := range part.Forward {
+			part.Forward[i].Ports = nil
+		}
 		rest.Spaces = append(rest.Spaces, &part)
 	}
 	for _, wire := range w.Wires {
@@ -205,7 +209,7 @@ func (st *site) redraw(ctx context.Context, w *world.World, faults []Fault) erro
 			return err
 		}
 	}
-	return st.setUnderlay(ctx, faults)
+	return errors.Join(st.translate(ctx), st.setUnderlay(ctx, faults))
 }
 
 // dropRoutes deletes the routes of a machine that the lab made and that are not drawn any more.

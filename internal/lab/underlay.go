@@ -128,15 +128,15 @@ func (st *site) translate(ctx context.Context) error {
 	return nil
 }
 
-// natTable is the ruleset of a box: sources become the address that the world knows, ports that the file names lead inside, and
+// natTable is the ruleset of a box: sources become the address that the world knows, ports that others dial lead inside, and
 // whatever else knocks gets no answer.
 func natTable(box *world.Space) string {
 	var dstnat, srcnat strings.Builder
 	for _, f := range box.Forward {
 		for i, outer := range f.Outer {
-			if f.Port != 0 {
+			for _, p := range f.Ports {
 				fmt.Fprintf(&dstnat, "\t\t%s daddr %s udp dport %d dnat %s to %s\n",
-					nftFamily(outer), outer, f.Port, nftFamily(outer), netip.AddrPortFrom(f.Inner[i], f.InnerPort))
+					nftFamily(outer), outer, p.Outer, nftFamily(outer), netip.AddrPortFrom(f.Inner[i], p.Inner))
 			}
 			fmt.Fprintf(&srcnat, "\t\tiifname %s oifname %s meta nfproto %s snat %s to %s\n",
 				f.Interface, world.Uplink, nftProto(outer), nftFamily(outer), outer)

@@ -191,13 +191,27 @@ func (d *drawing) box(group []*intent.Gateway) {
 		for _, a := range theirs {
 			gateway.Routes = append(gateway.Routes, Route{Prefix: anywhere(a), Interface: Uplink})
 		}
-		f := Forward{Interface: iface, Outer: outer, Inner: theirs}
-		if !g.Endpoint.IsZero() {
-			f.Port, f.InnerPort = g.Endpoint.Port, g.Port
-		}
-		box.Forward = append(box.Forward, f)
+		box.Forward = append(box.Forward, Forward{Interface: iface, Outer: outer, Inner: theirs, Ports: d.dialled(g.Name)})
 		d.Edges = append(d.Edges, Edge{g.Name, g.Place.Name, box.Name, iface, core, outer})
 	}
+}
+
+// dialled returns the ports of a gateway that others dial: one, or with BGP one for each tunnel. The two ends of a tunnel call its device alike.
+func (d *drawing) dialled(gateway string) (out []Ports) {
+	own := d.plan.Gateway(gateway)
+	if own == nil {
+		return nil
+	}
+	for _, g := range d.plan.Gateways {
+		for _, device := range g.Devices {
+			at := slices.IndexFunc(device.Peers, func(p *plan.Peer) bool { return p.Gateway == gateway && !p.Endpoint.IsZero() })
+			if end := own.Device(device.Name); at >= 0 && end != nil {
+				out = append(out, Ports{device.Peers[at].Endpoint.Port, end.ListenPort})
+			}
+		}
+	}
+	slices.SortFunc(out, func(a, b Ports) int { return int(a.Outer) - int(b.Outer) })
+	return slices.Compact(out)
 }
 
 // uplink wires a space to the core and returns the core's interface and the addresses that the world knows the space by, one per

@@ -83,14 +83,18 @@ type Rule struct {
 	Table     int    `json:"table"`
 }
 
-// A Forward is how a box shows one gateway to the world: from there, its packets have the source Outer; where Port is not 0,
-// packets to Outer and Port go to Inner and InnerPort.
+// A Forward is how a box shows one gateway to the world: from there, its packets have the source Outer, and packets to Outer and one of Ports go to Inner.
 type Forward struct {
 	Interface string       `json:"interface"` // towards the gateway
 	Outer     []netip.Addr `json:"outer"`     // one per family
 	Inner     []netip.Addr `json:"inner"`     // likewise
-	Port      uint16       `json:"port,omitempty"`
-	InnerPort uint16       `json:"innerPort,omitempty"`
+	Ports     []Ports      `json:"ports,omitempty"`
+}
+
+// Ports are a port that others dial, and the one that the gateway listens on.
+type Ports struct {
+	Outer uint16 `json:"outer"`
+	Inner uint16 `json:"inner"`
 }
 
 // A Name is a line of a hosts file.

@@ -131,13 +131,24 @@ func TestGatewaysThatShareAnAddressStandBehindABox(t *testing.T) {
 		{Name: "hq-1", Place: hq, Port: 51820, Endpoint: fabric.Endpoint{Host: "198.51.100.1", Port: 51820}},
 		{Name: "hq-2", Place: hq, Port: 51820, Endpoint: fabric.Endpoint{Host: "198.51.100.1", Port: 51821}},
 	}
-	w := draw(t, in)
+	device := func(name string, port uint16, peer string, outer uint16) plan.Device {
+		return plan.Device{Name: name, ListenPort: port, Peers: []*plan.Peer{{Gateway: peer, Endpoint: fabric.Endpoint{Host: "198.51.100.1", Port: outer}}}}
+	}
+	w, err := Draw(in, &plan.Fabric{Gateways: []*plan.Gateway{
+		{Name: "hq-1", Devices: []plan.Device{device("rw1", 51820, "use1-a", 51820)}},
+		{Name: "hq-2", Devices: []plan.Device{device("rw2", 51820, "use1-a", 51820), device("rw3", 51821, "use1-b", 51820)}},
+		{Name: "use1-a", Devices: []plan.Device{device("rw1", 51820, "hq-1", 51820), device("rw2", 51821, "hq-2", 51821)}},
+		{Name: "use1-b", Devices: []plan.Device{device("rw3", 51820, "hq-2", 51822)}},
+	}})
+	if err != nil {
+		t.Fatal(err)
+	}
 	boxes := w.Of(NAT)
 	if len(boxes) != 1 || len(boxes[0].Forward) != 2 {
 		t.Fatalf("boxes: %+v", boxes)
 	}
 	two := boxes[0].Forward[1]
-	if two.Port != 51821 || two.InnerPort != 51820 || two.Outer[0] != netip.MustParseAddr("198.51.100.1") {
+	if !slices.Equal(two.Ports, []Ports{{51821, 51820}, {51822, 51821}}) || two.Outer[0] != netip.MustParseAddr("198.51.100.1") {
 		t.Errorf("hq-2 is forwarded as %+v", two)
 	}
 }

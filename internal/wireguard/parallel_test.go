@@ -3,6 +3,7 @@ package wireguard
 import (
 	"errors"
 	"net"
+	"runtime"
 	"sync"
 	"sync/atomic"
 	"testing"
@@ -15,13 +16,14 @@ import (
 )
 
 // BenchmarkTwoTunnels sends small datagrams, 100 bytes in eight flows, as fast as they go between two gateways, by one tunnel and by two that share the flows, turn by turn.
-// No more are under way than queues hold, since a sender that nothing holds back takes the CPU from those that carry its packets. The devices are those of ropeway-gateway, one process at each end. The bar is 1.4 times as many with two. How many
-// CPUs the machine used tells what is left for a second tunnel to use: where one tunnel, its other end and the programs at both fill all of them, that is nothing.
+// No more are under way than queues hold, since a sender that nothing holds back takes the CPU from those that carry its packets. The devices are those of ropeway-gateway,
+// one process at each end. The bar is 1.4 times as many with two, where one leaves a CPU to use. Where one tunnel, its other end and the programs at both fill the machine,
+// as on two CPUs, a second can bring nothing, and must cost next to nothing.
 func BenchmarkTwoTunnels(b *testing.B) {
 	if tested() != Userspace {
 		b.Skip("about the process of userspace devices")
 	}
-	const rounds, most = 15, 1.4
+	const rounds, least, noWorse = 15, 1.4, 0.9
 	program := build(b, "ropeway/cmd/ropeway-gateway")
 	one, two := newSpray(b, program, 1), newSpray(b, program, 2)
 	for b.Loop() {
@@ -39,8 +41,13 @@ func BenchmarkTwoTunnels(b *testing.B) {
 		b.ReportMetric(middle(cpusTwo[:]), "two-cpus")
 		ratio := middle(ratios[:])
 		b.ReportMetric(ratio, "ratio")
-		if ratio < most {
-			bench.Miss(b, "%.2f times as many packets, want %.1f", ratio, most)
+		want := least
+		if idle := float64(runtime.NumCPU()) - middle(cpusOne[:]); idle < 0.5 {
+			want = noWorse
+			b.Logf("one tunnel leaves %.2f CPUs to use: the bar is %.1f", idle, want)
+		}
+		if ratio < want {
+			bench.Miss(b, "%.2f times as many packets, want %.1f", ratio, want)
 		}
 	}
 }

@@ -210,5 +210,8 @@ func routing() []Entry {
 		{"RW1523", "A table that nobody can take over",
 			"takeOver is for a place of two gateways or more whose routers learn nothing. Routers that speak BGP with the gateways (neighbors) learn by themselves which of them to use.",
 			"Remove takeOver, or neighbors; or add a gateway."},
+		{"RW1524", "Routers that learn nothing of one family",
+			"Warning. A session with a router of the place carries routes of the family of its address. Where the place has prefixes of the other family, too, nobody tells its routers where packets for such prefixes of other places go.",
+			"Add a neighbor with the router's address of that family; it may be the same router."},
 	}
 }

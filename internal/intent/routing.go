@@ -83,6 +83,7 @@ func (r *reader) readSpeakers() {
 	}
 	for _, p := range r.fabric.Places {
 		r.readRouters(p, numbers, taken)
+		r.hearBothFamilies(p)
 		r.readTakeOver(p)
 	}
 	r.checkLinkPools()
@@ -156,6 +157,27 @@ func (r *reader) readRouters(p *Place, numbers map[uint32]string, taken map[stri
 		n.Accept = r.accepted(p, w, subject, n.Address)
 		n.Announce = Announcement{r.readCommunities(w.Announce.Communities, subject), w.Announce.Prepend.Value, w.Announce.NoExport.Value}
 		p.Routers = append(p.Routers, n)
+	}
+}
+
+// hearBothFamilies warns of routers that learn nothing of one family. A session carries the routes of its own, and a place whose routers speak has no other route table.
+func (r *reader) hearBothFamilies(p *Place) {
+	if len(p.Routers) == 0 || r.partial {
+		return
+	}
+	for _, is6 := range []bool{false, true} {
+		of := func(x netip.Prefix) bool { return x.Addr().Is6() == is6 }
+		heard := slices.ContainsFunc(p.Routers, func(n Router) bool { return !n.Address.IsValid() || n.Address.Is6() == is6 })
+		elsewhere := slices.ContainsFunc(r.fabric.Places, func(o *Place) bool { return o != p && slices.ContainsFunc(o.Prefixes, of) })
+		if heard || !elsewhere || !slices.ContainsFunc(p.Prefixes, of) {
+			continue
+		}
+		family := "IPv4"
+		if is6 {
+			family = "IPv6"
+		}
+		r.warn("RW1524", r.written[p].Routers[0].At, p.subject(), fmt.Sprintf("no neighbor of it has an %s address, so its routers do not learn how to reach %s prefixes of other places", family, family),
+			fmt.Sprintf("add a neighbor with the router's %s address", family))
 	}
 }
 

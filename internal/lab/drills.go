@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"net"
 	"net/netip"
 	"slices"
 	"strings"
@@ -312,8 +313,20 @@ func (d *rehearsal) strayed() (string, error) {
 	return "", nil
 }
 
+// hop names whom a machine sends packets to.
+func (d *rehearsal) hop(machine string, gateway net.IP, device int) string {
+	if !gateway.IsLinkLocalUnicast() {
+		return gateway.String()
+	}
+	link, err := d.st.spaces[machine].link.LinkByIndex(device)
+	if err != nil {
+		return gateway.String() // the device went meanwhile, and the route with it
+	}
+	return link.Attrs().Name
+}
+
 // routeTables returns where the gateways and routers of places send what, whoever told them: the lab, an agent or a routing daemon. Next hops that are objects of the
-// kernel have numbers that change, and are left out.
+// kernel have numbers that change, and are left out; so have link-local addresses, of devices that are made anew, and the device stands for them.
 func (d *rehearsal) routeTables() (map[string][]string, error) {
 	out := map[string][]string{}
 	for _, kind := range []world.Kind{world.Gateway, world.Router} {
@@ -324,9 +337,9 @@ func (d *rehearsal) routeTables() (map[string][]string, error) {
 					return nil, fmt.Errorf("list the routes of %s: %w", drawn.Name, err)
 				}
 				for _, r := range routes {
-					hops := []string{r.Gw.String()}
+					hops := []string{d.hop(drawn.Name, r.Gw, r.LinkIndex)}
 					for _, h := range r.MultiPath {
-						hops = append(hops, h.Gw.String())
+						hops = append(hops, d.hop(drawn.Name, h.Gw, h.LinkIndex))
 					}
 					slices.Sort(hops)
 					out[drawn.Name] = append(out[drawn.Name], fmt.Sprintf("%v by %s, protocol %d", r.Dst, strings.Join(hops, " "), r.Protocol))

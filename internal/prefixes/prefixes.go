@@ -79,18 +79,28 @@ func Subtract(a, b []netip.Prefix) []netip.Prefix {
 }
 
 func subtractOne(out []netip.Prefix, p netip.Prefix, b []netip.Prefix) []netip.Prefix {
-	touched := false
-	for _, q := range b {
-		if Covers(q, p) {
-			return out
-		}
-		touched = touched || p.Overlaps(q)
-	}
-	if !touched {
+	b = touching(b, p)
+	if len(b) == 0 {
 		return append(out, p)
+	}
+	if Covers(b[0], p) {
+		return out
 	}
 	low, high := halves(p)
 	return subtractOne(subtractOne(out, low, b), high, b)
+}
+
+// touching returns the part of a normal list that shares addresses with a prefix: one that covers it, or all that lie in it.
+func touching(list []netip.Prefix, p netip.Prefix) []netip.Prefix {
+	from, _ := slices.BinarySearchFunc(list, p, netip.Prefix.Compare)
+	if from > 0 && Covers(list[from-1], p) {
+		return list[from-1 : from]
+	}
+	to := from
+	for to < len(list) && Covers(p, list[to]) {
+		to++
+	}
+	return list[from:to]
 }
 
 // halves splits a prefix that is not a single address.

@@ -81,7 +81,7 @@ func newConvergence(p *plan.Fabric, facts Facts) *convergence {
 
 // bare returns a model that knows who is there and which sessions of WireGuard there are, and nothing of what they carry.
 func bare(p *plan.Fabric, facts Facts) *Model {
-	m := &Model{plan: p, facts: newConditions(facts), pool: newPool(), numbers: map[string]int32{}, placeNumbers: map[string]int32{}}
+	m := &Model{plan: p, facts: newConditions(facts), pool: newPool(), numbers: map[string]int32{}, placeNumbers: map[string]int32{}, lost: noLoss()}
 	m.index()
 	m.connect()
 	return m

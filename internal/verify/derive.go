@@ -78,19 +78,39 @@ func (t *tables) leave(g int32, k int, best []learnt) {
 	h := hop{x.device, x.far}
 	t.gateways[g][h] = append(t.gateways[g][h], k)
 	for i := range best[1:] {
-		if best[i+1].session < 0 {
-			continue
-		}
-		y := &s.sessions[best[i+1].session]
-		if y.far != x.far || x.far == nobody || x.device != y.device && (x.back < 0 || y.back < 0) {
-			t.shared = append(t.shared, sharing{nobody, g, [2]int32{x.far, y.far}, k})
-			continue
-		}
-		if !slices.Equal(best[0].tags, best[i+1].tags) || best[0].spoke != best[i+1].spoke || t.difference(x, y) != "" {
-			devices := [2]int32{x.device, y.device}
+		y := &best[i+1]
+		switch t.part(s, &best[0], y) {
+		case apart:
+			t.shared = append(t.shared, sharing{nobody, g, [2]int32{x.far, s.sessions[y.session].far}, k})
+		case unlike:
+			devices := [2]int32{x.device, s.sessions[y.session].device}
 			t.unlike[devices] = append(t.unlike[devices], k)
 		}
 	}
+}
+
+// A parting is how far two routes lead apart between which a gateway shares packets.
+type parting uint8
+
+const (
+	together parting = iota // by tunnels of which it does not matter which one a packet takes
+	unlike                  // by tunnels to one gateway of which it does
+	apart                   // to different gateways
+)
+
+// part compares two routes of a gateway that are equally good. The first was told by a gateway.
+func (t *tables) part(s *speaker, a, b *learnt) parting {
+	if b.session < 0 {
+		return together
+	}
+	x, y := &s.sessions[a.session], &s.sessions[b.session]
+	switch {
+	case y.far != x.far || x.far == nobody || x.device != y.device && (x.back < 0 || y.back < 0):
+		return apart
+	case !slices.Equal(a.tags, b.tags) || a.spoke != b.spoke || t.difference(x, y) != "":
+		return unlike
+	}
+	return together
 }
 
 // difference says in what the tunnels of two sessions between the same gateways differ, or "".
@@ -134,8 +154,21 @@ type offer struct {
 	gateway int32
 }
 
-// enter notes which gateway the routers of a place take for a kind, where they learn that: the one with the shortest AS path, then with the lowest metric.
+// enter notes which gateway the routers of a place take for a kind.
 func (t *tables) enter(p int32, k int, have choice) {
+	at, others := t.entry(p, t.kinds[k], have)
+	if at == nobody {
+		return
+	}
+	t.places[p][at] = append(t.places[p][at], k)
+	for _, other := range others {
+		t.shared = append(t.shared, sharing{p, nobody, [2]int32{at, other}, k})
+	}
+}
+
+// entry returns which gateway the routers of a place take for a kind, where they learn that: the one with the shortest AS path, then with the lowest metric; nobody where
+// none tells them. The others are those that are taken beside it.
+func (t *tables) entry(p int32, k *kind, have choice) (at int32, others []int32) {
 	best := map[string][]offer{}
 	var names []string
 	for _, g := range t.c.m.places[p].gateways {
@@ -144,7 +177,7 @@ func (t *tables) enter(p int32, k int, have choice) {
 			continue
 		}
 		for _, n := range s.routers {
-			o, told := s.offer(t.kinds[k], &have[g][0], n)
+			o, told := s.offer(k, &have[g][0], n)
 			if !told {
 				continue
 			}
@@ -163,17 +196,17 @@ func (t *tables) enter(p int32, k int, have choice) {
 		}
 	}
 	if len(names) == 0 {
-		return
+		return nobody, nil
 	}
-	at := best[names[0]][0].gateway
-	t.places[p][at] = append(t.places[p][at], k)
+	at = best[names[0]][0].gateway
 	for _, name := range names {
 		for _, o := range best[name] {
 			if o.gateway != at {
-				t.shared = append(t.shared, sharing{p, nobody, [2]int32{at, o.gateway}, k})
+				others = append(others, o.gateway)
 			}
 		}
 	}
+	return at, others
 }
 
 // offer returns what a gateway tells a router of its place.

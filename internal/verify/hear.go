@@ -47,41 +47,85 @@ func (c *convergence) playAll() []choice {
 // play plays one kind.
 func (c *convergence) play(k *kind, l loss) choice {
 	have := make(choice, len(c.speakers))
-	touched := make([]bool, len(c.speakers))
+	h := newHearing(c)
 	for _, o := range k.origins {
 		if o.gateway != l.gateway {
 			have[o.gateway] = []learnt{o.begin()}
-			c.touch(touched, o.gateway)
+			h.tell(k, o.gateway)
 		}
 	}
-	type change struct {
-		gateway int32
-		now     []learnt
+	if !h.settle(k, have, l, func(int32, []learnt) {}) || c.opinionated && !c.certain(k, have, l) {
+		return nil
 	}
-	var next []change
-	for range 4*len(c.speakers) + 8 { // a path is as long as there are places at most, and a choice changes for each of its hops at most
-		next = next[:0]
-		for g := range c.speakers {
-			if !touched[g] || int32(g) == l.gateway {
+	return have
+}
+
+// A hearing is who has heard something new of a kind, and has to choose again. Nobody has when it is over, so it serves for one after the other.
+type hearing struct {
+	c      *convergence
+	marked []bool // by gateway: it is in the list
+	list   []int32
+	next   []rethought
+}
+
+// A rethought is a gateway with another choice than before.
+type rethought struct {
+	gateway int32
+	now     []learnt
+}
+
+func newHearing(c *convergence) *hearing {
+	return &hearing{c: c, marked: make([]bool, len(c.speakers))}
+}
+
+// tell notes those who hear of a change at a gateway: whoever accepts the kind from there.
+func (h *hearing) tell(k *kind, g int32) {
+	for i := range h.c.speakers[g].sessions {
+		x := &h.c.speakers[g].sessions[i]
+		if x.back >= 0 && k.accepted[h.c.speakers[x.far].sessions[x.back].accept] {
+			h.hears(x.far)
+		}
+	}
+}
+
+func (h *hearing) hears(g int32) {
+	if !h.marked[g] {
+		h.marked[g] = true
+		h.list = append(h.list, g)
+	}
+}
+
+// settle lets gateways choose until nobody has anything new to say, and reports whether that came to an end. It tells of each change what a gateway had before.
+func (h *hearing) settle(k *kind, have choice, l loss, changes func(g int32, was []learnt)) bool {
+	for range 4*len(h.c.speakers) + 8 { // a path is as long as there are places at most, and a choice changes for each of its hops at most
+		h.next = h.next[:0]
+		for _, g := range h.list {
+			if g == l.gateway {
 				continue
 			}
-			if now := c.choose(k, have, int32(g), l); !slices.EqualFunc(now, have[g], sameLearnt) {
-				next = append(next, change{int32(g), now})
+			if now := h.c.choose(k, have, g, l); !slices.EqualFunc(now, have[g], sameLearnt) {
+				h.next = append(h.next, rethought{g, now})
 			}
 		}
-		if len(next) == 0 {
-			if c.opinionated && !c.certain(k, have, l) {
-				return nil
-			}
-			return have
+		h.forget()
+		if len(h.next) == 0 {
+			return true
 		}
-		clear(touched)
-		for _, n := range next {
+		for _, n := range h.next {
+			changes(n.gateway, have[n.gateway])
 			have[n.gateway] = n.now
-			c.touch(touched, n.gateway)
+			h.tell(k, n.gateway)
 		}
 	}
-	return nil
+	h.forget()
+	return false
+}
+
+func (h *hearing) forget() {
+	for _, g := range h.list {
+		h.marked[g] = false
+	}
+	h.list = h.list[:0]
 }
 
 // begin returns the route that a gateway has of its own place.
@@ -96,13 +140,6 @@ func (o *origin) begin() learnt {
 
 func sameLearnt(a, b learnt) bool {
 	return a.session == b.session && a.worth == b.worth && a.spoke == b.spoke && a.drained == b.drained && slices.Equal(a.path, b.path) && slices.Equal(a.tags, b.tags)
-}
-
-// touch notes those who hear of a change at a gateway.
-func (c *convergence) touch(touched []bool, g int32) {
-	for i := range c.speakers[g].sessions {
-		touched[c.speakers[g].sessions[i].far] = true
-	}
 }
 
 // choose returns the best of what a gateway's neighbours tell it. What it originates itself goes before everything; what a router of its place announces does not.

@@ -10,38 +10,176 @@ import (
 
 // rerouted proves a plan again for the loss of each gateway and of each link, with the ways that BGP finds then, and reports what breaks that held before.
 //
-// Most of it goes on as before. What a loss does to a kind of prefixes is played again only where somebody's choice leads over what is lost: taking away what nobody chose
-// changes no choice. And only pairs of places are judged again of which one owns such prefixes, or has lost a gateway.
+// Nearly everything goes on as before, so a loss is worked out as a difference to the fabric that has lost nothing (stage.go). Only gateways that chose what is lost choose again, and
+// those who hear of it: taking away what nobody chose changes no choice. Cells of rows change where choices did. And a pair of places fares otherwise only if its packets came to a cell
+// that changed, or over what is lost.
 func rerouted(p *plan.Fabric, facts Facts, in *intent.Fabric) []Failure {
-	r := &rerouting{c: newConvergence(p, facts), facts: facts, in: in}
-	r.choices = r.c.playAll()
-	whole := r.c.tables(r.choices, noLoss())
-	m := newModel(whole.plan(), facts)
-	report := m.Check(in)
-	r.losses = newLosses(m, report)
-	for i, t := range report.Tests {
-		if t.OK { // what is denied may get through by another way, too
-			r.losses.holds.add(i)
-		}
-	}
-	r.doubts = whole.doubts()
-	r.before = m.breaks(r.losses.holds, nil, nil)
+	r := newRerouting(p, facts, in)
 	out := make([]Failure, len(r.losses.names))
 	lost := r.each()
-	parallel(len(out), func(_, i int) { out[i] = r.lose(lost[i], r.losses.names[i]) })
-	slices.SortFunc(out[len(m.gateways):], byLost)
+	var stages [workers]*stage
+	parallel(len(out), func(worker, i int) {
+		if stages[worker] == nil {
+			stages[worker] = newStage(r)
+		}
+		out[i] = stages[worker].lose(lost[i], r.losses.names[i])
+	})
+	slices.SortFunc(out[len(r.m.gateways):], byLost)
 	return out
 }
 
 // A rerouting is what is known while nothing is lost.
 type rerouting struct {
-	c       *convergence
-	facts   Facts
-	in      *intent.Fabric
-	choices []choice
-	losses  *losses
-	doubts  map[doubt]bool
-	before  breakage
+	c         *convergence
+	choices   []choice // by kind; nobody chooses anything where the gateways come to no choice
+	unsettled []int32  // those kinds
+	losses    *losses
+	doubts    map[doubt]bool
+	before    map[[2]int32]bool // pairs of places that do not get what they were promised
+
+	m       *Model     // of what the plan itself has, with a number for all that gateways and routers may learn
+	layers  *layers    // what they may learn, over the rows of the model's world
+	rowsOf  [][]int32  // by kind: rows that it lies over
+	cells   [][]uint16 // by gateway, then session: what a cell is that leads by it
+	entries [][]int32  // by kind, then place: the gateway that its routers learn it from, or nobody
+	rows    [][]uint16 // of the world, with what is learnt
+
+	over     map[[2]int32][]int32 // by link: kinds of which a choice leads over it
+	at       [][]int32            // by gateway: kinds of which a choice leads by it, or begins there
+	fixed    map[[2]int32][]cellAt
+	passages [][]passage // by row, sorted by gateway
+	places   [][]int32   // by kind: those that own part of it
+}
+
+// newRerouting plays and judges the fabric that has lost nothing.
+func newRerouting(p *plan.Fabric, facts Facts, in *intent.Fabric) *rerouting {
+	r := &rerouting{c: newConvergence(p, facts)}
+	r.choices = r.c.playAll()
+	whole := r.c.tables(r.choices, noLoss())
+	r.doubts = whole.doubts()
+	proven := newModel(whole.plan(), facts)
+	report := proven.Check(in)
+	r.losses = newLosses(proven, report)
+	for i, t := range report.Tests {
+		if t.OK { // what is denied may get through by another way, too
+			r.losses.holds.add(i)
+		}
+	}
+	r.before = proven.breaks(r.losses.holds, nil).pairs
+	for k, have := range r.choices {
+		if have == nil {
+			r.choices[k] = make(choice, len(r.c.speakers))
+			r.unsettled = append(r.unsettled, int32(k))
+		}
+	}
+	r.draw(facts, in)
+	r.learn()
+	r.follow()
+	return r
+}
+
+// draw makes rows of what the plan itself has, and layers of what it may learn.
+func (r *rerouting) draw(facts Facts, in *intent.Fabric) {
+	r.m = newModel(newTables(r.c, nil, nil, noLoss()).plan(), facts)
+	r.number()
+	lists := make([]listID, len(r.c.kinds))
+	for k, kind := range r.c.kinds {
+		lists[k] = r.m.routing(kind.prefixes, forRoutes)
+	}
+	d := newDrawing(r.m, in)
+	d.gather()
+	d.layers = d.makeLayers(lists)
+	d.makeRows()
+	r.layers, r.m.world = d.layers, d.finish()
+	r.rowsOf, r.places = make([][]int32, len(lists)), make([][]int32, len(lists))
+	for row, owner := range r.m.world.rowOwner {
+		for _, k := range r.layers.over(int32(row)).kinds {
+			if owner != nobody {
+				r.rowsOf[k] = append(r.rowsOf[k], int32(row))
+			}
+		}
+	}
+	parallel(len(lists), func(_, k int) {
+		for n := range r.m.places {
+			if slices.ContainsFunc(r.c.kinds[k].prefixes, func(p netip.Prefix) bool { return r.m.touches(int32(n), p) }) {
+				r.places[k] = append(r.places[k], int32(n))
+			}
+		}
+	})
+}
+
+// number gives every tunnel that a gateway may learn routes over a group, and every gateway that a router may learn them from a number.
+func (r *rerouting) number() {
+	r.cells = make([][]uint16, len(r.c.speakers))
+	for i := range r.c.speakers {
+		s, g := &r.c.speakers[i], &r.m.gateways[i]
+		known := map[hop]uint16{}
+		for _, x := range s.sessions {
+			h := hop{x.device, x.far}
+			if _, found := known[h]; !found && len(g.groups) < most {
+				device := &r.m.devices[x.device]
+				g.groups, g.routes = append(g.groups, r.m.group(g, device.Name, x.far, device.MTU)), append(g.routes, 0)
+				known[h] = uint16(len(g.groups))
+			}
+			r.cells[i] = append(r.cells[i], known[h])
+		}
+	}
+	for i := range r.m.places {
+		p := &r.m.places[i]
+		for _, g := range p.gateways {
+			p.routes, p.via = append(p.routes, 0), append(p.via, g)
+		}
+	}
+}
+
+// learn paints what is learnt while nothing is lost.
+func (r *rerouting) learn() {
+	t := newTables(r.c, nil, nil, noLoss())
+	r.entries = make([][]int32, len(r.choices))
+	parallel(len(r.choices), func(_, k int) {
+		r.entries[k] = make([]int32, len(r.m.places))
+		for p := range r.m.places {
+			r.entries[k][p], _ = t.entry(int32(p), r.c.kinds[k], r.choices[k])
+		}
+	})
+	w := r.m.world
+	r.rows = make([][]uint16, len(w.rows))
+	parallel(len(w.rows), func(_, row int) {
+		r.rows[row] = slices.Clone(w.rows[row])
+		for g := range r.m.gateways {
+			r.rows[row][g] = r.route(r.choices, int32(row), int32(g))
+		}
+		for p := range r.m.places {
+			r.rows[row][w.entryAt+p] = r.entry(r.entries, int32(row), int32(p))
+		}
+	})
+}
+
+// route returns the cell of a gateway: what it learnt of the first kind that goes before what the plan itself has, or that.
+func (r *rerouting) route(choices []choice, row, g int32) uint16 {
+	l := r.layers.over(row)
+	if l.depth != nil {
+		for _, k := range l.kinds[:l.depth[g]] {
+			if best := choices[k][g]; len(best) > 0 && best[0].session >= 0 {
+				return r.cells[g][best[0].session]
+			}
+		}
+	}
+	return r.m.world.rows[row][g]
+}
+
+// entry returns the cell of a place's router in the same way.
+func (r *rerouting) entry(entries [][]int32, row, p int32) uint16 {
+	l := r.layers.over(row)
+	if l.depth != nil {
+		for _, k := range l.kinds[:l.depth[len(r.m.gateways)+int(p)]] {
+			if at := entries[k][p]; at != nobody {
+				first := len(r.m.places[p].via) - len(r.m.places[p].gateways)
+				return uint16(first + slices.Index(r.m.places[p].gateways, at) + 1)
+			}
+		}
+	}
+	return r.m.world.rows[row][r.m.world.entryAt+int(p)]
 }
 
 // each returns every loss, in the order of their names.
@@ -56,195 +194,7 @@ func (r *rerouting) each() []loss {
 	return out
 }
 
-// lose says what does not hold any more under a loss.
-func (r *rerouting) lose(l loss, name string) Failure {
-	f := Failure{Lost: name, Broken: []string{}, Tests: []int{}}
-	choices, places := r.replay(l)
-	if len(places) == 0 {
-		return f
-	}
-	then, gateways := r.facts, r.c.m.gateways
-	if l.gateway != nobody {
-		then.Down = append(slices.Clone(then.Down), gateways[l.gateway].Name)
-	} else {
-		then.Cut = append(slices.Clone(then.Cut), Link{gateways[l.link[0]].Name, gateways[l.link[1]].Name})
-	}
-	t := r.c.tables(choices, l)
-	m := newModel(t.plan(), then)
-	m.draw(r.in)
-	doubts := t.doubts()
-	for d := range r.doubts {
-		delete(doubts, d) // it did not hold before
-	}
-	after := m.breaks(r.losses.holds, places, doubts)
-	for n := after.tests.firstOfBoth(after.tests, 0); n >= 0; n = after.tests.firstOfBoth(after.tests, n+1) {
-		f.Tests = append(f.Tests, n+1)
-	}
-	for pair := range after.pairs {
-		if !r.before.pairs[pair] {
-			f.Broken = append(f.Broken, m.places[pair[0]].Name+" → "+m.places[pair[1]].Name)
-		}
-	}
-	slices.Sort(f.Broken)
-	return f
-}
-
-// replay returns what gateways choose under a loss, and the places of which a pair may fare otherwise than before.
-func (r *rerouting) replay(l loss) (choices []choice, places map[int32]bool) {
-	choices, places = slices.Clone(r.choices), map[int32]bool{}
-	for i, k := range r.c.kinds {
-		if !r.c.leadsOver(k, r.choices[i], l) {
-			continue
-		}
-		choices[i] = r.c.play(k, l)
-		for _, p := range k.prefixes {
-			for n := range r.c.m.places {
-				if r.c.m.touches(int32(n), p) {
-					places[int32(n)] = true
-				}
-			}
-		}
-	}
-	if l.gateway != nobody && r.c.m.gateways[l.gateway].place != nobody {
-		places[r.c.m.gateways[l.gateway].place] = true
-	}
-	if r.c.m.routedOver(l) {
-		for n := range r.c.m.places {
-			places[int32(n)] = true
-		}
-	}
-	return choices, places
-}
-
-// leadsOver reports whether somebody's choice leads over what is lost, or begins there.
-func (c *convergence) leadsOver(k *kind, have choice, l loss) bool {
-	if have == nil {
-		return true
-	}
-	if _, begins := k.originOf(l.gateway); begins {
-		return true
-	}
-	for g, best := range have {
-		for i := range best {
-			if n := best[i].session; n >= 0 && l.severs(int32(g), c.speakers[g].sessions[n].far) {
-				return true
-			}
-		}
-	}
-	return false
-}
-
 // touches reports whether a place owns part of a prefix.
 func (m *Model) touches(place int32, p netip.Prefix) bool {
 	return slices.ContainsFunc(m.places[place].Prefixes, p.Overlaps)
-}
-
-// routedOver reports whether a route that the plan itself has leads over what is lost, for addresses that a place owns.
-func (m *Model) routedOver(l loss) bool {
-	for i := range m.gateways {
-		g := &m.gateways[i]
-		for _, r := range g.Routes {
-			if r == nil || !l.severs(int32(i), m.named(r.Peer, nobody)) {
-				continue
-			}
-			for _, p := range r.Prefixes {
-				for n := range m.places {
-					if m.touches(int32(n), p) {
-						return true
-					}
-				}
-			}
-		}
-	}
-	return false
-}
-
-// A doubt is packets for a place that a gateway, or the router of a place, shares between ways that are not alike, so that nothing is proven of them.
-type doubt struct {
-	router bool
-	at     int32 // gateway or place
-	to     int32 // place
-}
-
-// doubts returns them.
-func (t *tables) doubts() map[doubt]bool {
-	out := map[doubt]bool{}
-	note := func(router bool, at int32, kind int) {
-		for n := range t.c.m.places {
-			if slices.ContainsFunc(t.kinds[kind].prefixes, func(p netip.Prefix) bool { return t.c.m.touches(int32(n), p) }) {
-				out[doubt{router, at, int32(n)}] = true
-			}
-		}
-	}
-	for _, s := range t.shared {
-		if s.place != nobody {
-			note(true, s.place, s.kind)
-		} else {
-			note(false, s.gateway, s.kind)
-		}
-	}
-	for devices, kinds := range t.unlike {
-		for _, k := range kinds {
-			note(false, t.c.m.devices[devices[0]].gateway, k)
-		}
-	}
-	return out
-}
-
-// crossedBy reports whether a way meets a doubt.
-func crossedBy(doubts map[doubt]bool, w *way, from, to int32) bool {
-	if len(doubts) == 0 {
-		return false
-	}
-	return doubts[doubt{true, from, to}] || slices.ContainsFunc(w.hops, func(g int32) bool { return doubts[doubt{false, g, to}] })
-}
-
-// A breakage is the pairs of places of which access promises something that does not pass, and the tests that do not hold.
-type breakage struct {
-	pairs map[[2]int32]bool
-	tests set
-}
-
-// breaks judges the pairs of places of which one is among some; all where that is nil. The plan was drawn. Of tests it looks at those that are named.
-func (m *Model) breaks(tests set, some map[int32]bool, doubts map[doubt]bool) breakage {
-	w, j := m.world, newJudge(m, m.world)
-	out := breakage{map[[2]int32]bool{}, make(set, len(tests))}
-	for a := range w.byPlace {
-		for b := range w.byPlace {
-			from, to := int32(a), int32(b)
-			if a == b || some != nil && !some[from] && !some[to] {
-				continue
-			}
-			for _, rowA := range w.byPlace[a] {
-				for _, rowB := range w.byPlace[b] {
-					if w.rowsWorthy(rowA, rowB) {
-						j.rows(side{from, w.rows[rowA]}, side{to, w.rows[rowB]})
-						unsure := crossedBy(doubts, &j.forward, from, to) || crossedBy(doubts, &j.backward, to, from)
-						out.add(j, rowA, rowB, tests, unsure)
-					}
-				}
-			}
-		}
-	}
-	return out
-}
-
-// add judges the classes of two rows, whose ways were walked last.
-func (o *breakage) add(j *judge, rowA, rowB int32, tests set, unsure bool) {
-	w := j.w
-	for _, x := range w.byRow[rowA] {
-		for _, y := range w.byRow[rowB] {
-			a, b := &w.classes[x], &w.classes[y]
-			v := j.way(&j.forward, &j.backward, a, b)
-			if v.flags&broken != 0 || unsure && !v.due.empty() {
-				o.pairs[[2]int32{a.owner, b.owner}] = true
-			}
-			left, right := w.spec.testFrom[a.kind], w.spec.testTo[b.kind]
-			for i := left.firstOfBoth(right, 0); i >= 0; i = left.firstOfBoth(right, i+1) {
-				if tests.has(i) && (unsure || j.fails(v, &j.forward, &j.backward, i) != "") {
-					o.tests.add(i)
-				}
-			}
-		}
-	}
 }

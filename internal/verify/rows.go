@@ -65,8 +65,6 @@ const stripe = 32
 // makeRows paints the columns of every gateway, device and place, a stripe at a time, and merges rows that are alike.
 func (d *drawing) makeRows() {
 	w, m, sorts := d.world, d.m, d.sorts
-	w.keysAt = len(m.gateways)
-	w.entryAt = w.keysAt + len(m.devices)
 	width := w.entryAt + len(m.places)
 	cells := d.cells()
 	all := make([]uint16, width*sorts)
@@ -115,8 +113,8 @@ func (w *world) column(m *Model, cells [][]cell, p *painter, n int) {
 	}
 }
 
-// mergeRows keeps one of all rows of an owner and a family that are alike, and notes the row of every atom. All atoms of a sort have one
-// owner, and are of one family.
+// mergeRows keeps one of all rows of an owner and a family that are alike, whatever BGP puts over them, and notes the row of every atom. All atoms of a sort
+// have one owner, and are of one family.
 func (d *drawing) mergeRows(all []uint16, width int) {
 	w, sorts := d.world, d.sorts
 	example := make([]int, sorts) // an atom of each
@@ -132,7 +130,7 @@ func (d *drawing) mergeRows(all []uint16, width int) {
 		h := maphash.Bytes(seed, bytesOf(row))
 		found := nobody
 		for _, r := range byHash[h] {
-			if w.rowOwner[r] == owner && w.rowFamily[r] == family && bytes.Equal(bytesOf(w.rows[r]), bytesOf(row)) {
+			if w.rowOwner[r] == owner && w.rowFamily[r] == family && d.layers.alike(r, sort) && bytes.Equal(bytesOf(w.rows[r]), bytesOf(row)) {
 				found = r
 				break
 			}
@@ -142,6 +140,7 @@ func (d *drawing) mergeRows(all []uint16, width int) {
 			w.rows = append(w.rows, slices.Clone(row))
 			w.rowOwner, w.rowFamily = append(w.rowOwner, owner), append(w.rowFamily, family)
 			byHash[h] = append(byHash[h], found)
+			d.layers.add(sort)
 		}
 		rowOfSort[sort] = found
 	}

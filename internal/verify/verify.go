@@ -36,6 +36,7 @@ type Model struct {
 	world        *world             // what Check made
 	changes      map[int32]*overlay // what Update changed, by column of a row
 	source       *source            // what the plan was derived from; nil where it was taken as it is
+	lost         loss               // beside what the facts say
 }
 
 // A source is a plan whose gateways speak BGP, and the facts under which they did.
@@ -60,7 +61,7 @@ func New(p *plan.Fabric, facts Facts) *Model {
 func newModel(p *plan.Fabric, facts Facts) *Model {
 	m := &Model{
 		plan: p, facts: newConditions(facts), pool: newPool(),
-		numbers: map[string]int32{}, placeNumbers: map[string]int32{}, changes: map[int32]*overlay{},
+		numbers: map[string]int32{}, placeNumbers: map[string]int32{}, changes: map[int32]*overlay{}, lost: noLoss(),
 	}
 	m.index()
 	known := map[filterKey]int32{}

@@ -47,7 +47,7 @@ func (w *world) walk(m *Model, v *way, src, dst side) {
 		v.end = endNoRoute
 		return
 	}
-	if m.gateways[g].down {
+	if m.gateways[g].down || g == m.lost.gateway {
 		v.stop(endDown, g)
 		return
 	}
@@ -84,7 +84,7 @@ func (v *way) step(w *world, m *Model, src, dst side) bool {
 		return v.stop(endNoPeer, at)
 	}
 	s := &x.sessions[peer-1]
-	if s.fault != noFault {
+	if s.fault != noFault || m.lost.severs(at, m.devices[s.far].gateway) {
 		if p := x.Peers[peer-1]; p != nil {
 			v.toward = m.named(p.Gateway, s.farGateway(m))
 		}

@@ -63,16 +63,27 @@ type drawing struct {
 	sort  *partition // atoms by the routing lists that hold them, and how long the prefix is
 	kinds *partition // atoms by the filter lists that hold them
 	sorts int
+	count int     // of kinds
 	owner []int32 // by atom; nobody where no place owns it
 	rowOf []int32 // by atom
+
+	layers *layers // what BGP may put over the rows; nil where routes are what the plan has
 }
 
 // newWorld cuts up the plan for a specification.
 func newWorld(m *Model, in *intent.Fabric) *world {
+	d := newDrawing(m, in)
+	d.makeRows()
+	return d.finish()
+}
+
+// newDrawing cuts up the address space.
+func newDrawing(m *Model, in *intent.Fabric) *drawing {
 	d := &drawing{world: &world{in: in}, m: m}
+	d.keysAt = len(m.gateways)
+	d.entryAt = d.keysAt + len(m.devices)
 	specLists := d.spec.number(m, in)
 	d.atoms = cut(m.pool)
-	n := len(d.atoms.starts)
 	d.sort, d.kinds = newPartition(d.atoms), newPartition(d.atoms)
 	for id, list := range m.pool.lists {
 		if m.routes(listID(id)) {
@@ -83,16 +94,20 @@ func newWorld(m *Model, in *intent.Fabric) *world {
 		}
 	}
 	d.sorts = d.sort.compact()
-	kinds := d.kinds.compact()
+	d.count = d.kinds.compact()
 	d.services = newServices(m.namedServices(in))
 	d.makeGates()
 	d.makeOwners()
-	d.makeRows()
+	return d
+}
+
+// finish makes classes of the rows, and all that goes by classes.
+func (d *drawing) finish() *world {
 	d.makeClasses()
-	d.findParted(m)
-	d.readSpec(kinds)
-	d.makeWorthy(kinds)
-	d.stats = Stats{Gateways: len(m.gateways), Rules: m.rules, Atoms: n, Pairs: d.pairs()}
+	d.findParted(d.m)
+	d.readSpec(d.count)
+	d.makeWorthy(d.count)
+	d.stats = Stats{Gateways: len(d.m.gateways), Rules: d.m.rules, Atoms: len(d.atoms.starts), Pairs: d.pairs()}
 	return d.world
 }
 

@@ -19,7 +19,8 @@ import (
 type convergence struct {
 	m           *Model // of the plan as it is: who is there, and which tunnels work
 	speakers    []speaker
-	accepts     map[listID]int // lists that neighbours accept, by their number in the model's pool
+	filters     *pool          // lists that neighbours accept: they lead no packets, so they are not in the model's pool
+	accepts     map[listID]int // those lists, by their number in it
 	lists       [][]netip.Prefix
 	opinionated bool // something else than the length of the AS path comes first somewhere
 	kinds       []*kind
@@ -54,16 +55,16 @@ func speaks(p *plan.Fabric) bool {
 	return slices.ContainsFunc(p.Gateways, func(g *plan.Gateway) bool { return g != nil && g.BGP != nil && len(g.BGP.Neighbors) > 0 })
 }
 
-// converged returns the plan with the routes that BGP leads to, and what is wrong with its sessions.
-func converged(p *plan.Fabric, facts Facts) (*plan.Fabric, diag.List) {
+// converged returns the plan with the routes that BGP leads to, the lists of prefixes that were read of it, and what is wrong with its sessions.
+func converged(p *plan.Fabric, facts Facts) (derived *plan.Fabric, lists *pool, problems diag.List) {
 	c := newConvergence(p, facts)
 	t := c.tables(c.playAll(), noLoss())
-	return t.plan(), slices.Concat(c.problems, t.problems())
+	return t.plan(), c.m.pool, slices.Concat(c.problems, t.problems())
 }
 
 // newConvergence finds the sessions of a plan and what is announced over them.
 func newConvergence(p *plan.Fabric, facts Facts) *convergence {
-	c := &convergence{m: bare(p, facts), accepts: map[listID]int{}}
+	c := &convergence{m: bare(p, facts), filters: newPool(), accepts: map[listID]int{}}
 	c.speakers = make([]speaker, len(c.m.gateways))
 	for i := range c.m.gateways {
 		g := &c.m.gateways[i]

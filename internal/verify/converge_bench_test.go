@@ -61,7 +61,7 @@ func BenchmarkConverge(b *testing.B) {
 	b.ReportAllocs()
 	began := time.Now()
 	for b.Loop() {
-		if _, problems := converged(p, Facts{}); len(problems) > 0 {
+		if _, _, problems := converged(p, Facts{}); len(problems) > 0 {
 			b.Fatal(problems)
 		}
 	}

@@ -342,7 +342,7 @@ func TestAgreesWithGossip(t *testing.T) {
 	for seed := range uint64(600) {
 		r := rand.New(rand.NewPCG(seed, 7))
 		p, facts := randomSpeakers(r)
-		derived, problems := converged(p, facts)
+		derived, _, problems := converged(p, facts)
 		has := func(code diag.Code) bool {
 			return slices.ContainsFunc(problems, func(x diag.Problem) bool { return x.Code == code })
 		}

@@ -117,7 +117,7 @@ func (c *convergence) allows(device int32, a netip.Addr) bool {
 
 // list numbers a list of what is accepted.
 func (c *convergence) list(l []netip.Prefix) int {
-	id := c.m.pool.list(l)
+	id := c.filters.list(l)
 	n, known := c.accepts[id]
 	if !known {
 		n = len(c.lists)

@@ -57,7 +57,7 @@ func newRerouting(p *plan.Fabric, facts Facts, in *intent.Fabric) *rerouting {
 	r.choices = r.c.playAll()
 	whole := r.c.tables(r.choices, noLoss())
 	r.doubts = whole.doubts()
-	proven := newModel(whole.plan(), facts)
+	proven := newModel(whole.plan(), facts, r.c.m.pool)
 	report := proven.Check(in)
 	r.losses = newLosses(proven, report)
 	for i, t := range report.Tests {
@@ -80,7 +80,7 @@ func newRerouting(p *plan.Fabric, facts Facts, in *intent.Fabric) *rerouting {
 
 // draw makes rows of what the plan itself has, and layers of what it may learn.
 func (r *rerouting) draw(facts Facts, in *intent.Fabric) {
-	r.m = newModel(newTables(r.c, nil, nil, noLoss()).plan(), facts)
+	r.m = newModel(newTables(r.c, nil, nil, noLoss()).plan(), facts, r.c.m.pool)
 	r.number()
 	lists := make([]listID, len(r.c.kinds))
 	for k, kind := range r.c.kinds {

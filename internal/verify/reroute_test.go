@@ -88,7 +88,7 @@ func unproven(r *Report) bool {
 func plainly(p *plan.Fabric, facts Facts, in *intent.Fabric) []Failure {
 	c := newConvergence(p, facts)
 	whole := c.tables(c.playAll(), noLoss())
-	m := newModel(whole.plan(), facts)
+	m := newModel(whole.plan(), facts, newPool())
 	report := m.Check(in)
 	losses := newLosses(m, report)
 	for i, t := range report.Tests {
@@ -115,7 +115,7 @@ func plainly(p *plan.Fabric, facts Facts, in *intent.Fabric) []Failure {
 		for d := range whole.doubts() {
 			delete(doubts, d) // it did not hold before
 		}
-		m := newModel(t.plan(), then)
+		m := newModel(t.plan(), then, newPool())
 		m.draw(in)
 		after := m.breaks(losses.holds, doubts)
 		f := Failure{Lost: losses.names[i]}

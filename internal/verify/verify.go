@@ -48,19 +48,19 @@ type source struct {
 // New indexes a plan under some facts. Where gateways speak BGP it first works out what they come to. It never fails: whatever is wrong with a plan is a finding.
 func New(p *plan.Fabric, facts Facts) *Model {
 	if !speaks(p) {
-		return newModel(p, facts)
+		return newModel(p, facts, newPool())
 	}
-	derived, problems := converged(p, facts)
-	m := newModel(derived, facts)
+	derived, lists, problems := converged(p, facts)
+	m := newModel(derived, facts, lists)
 	m.problems = append(m.problems, problems...)
 	m.source = &source{p, facts}
 	return m
 }
 
-// newModel indexes a plan whose routes are all written.
-func newModel(p *plan.Fabric, facts Facts) *Model {
+// newModel indexes a plan whose routes are all written. The pool may hold lists already, of the plan that this one was derived from: they are most of it, and are read once.
+func newModel(p *plan.Fabric, facts Facts, lists *pool) *Model {
 	m := &Model{
-		plan: p, facts: newConditions(facts), pool: newPool(),
+		plan: p, facts: newConditions(facts), pool: lists,
 		numbers: map[string]int32{}, placeNumbers: map[string]int32{}, changes: map[int32]*overlay{}, lost: noLoss(),
 	}
 	m.index()

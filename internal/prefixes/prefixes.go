@@ -15,8 +15,10 @@ func Covers(outer, inner netip.Prefix) bool {
 }
 
 // Normal returns the list in normal form. The argument is left alone.
-func Normal(list []netip.Prefix) []netip.Prefix {
-	sorted := slices.Clone(list)
+func Normal(list []netip.Prefix) []netip.Prefix { return normalize(slices.Clone(list)) }
+
+// normalize brings a list into normal form, where it lies.
+func normalize(sorted []netip.Prefix) []netip.Prefix {
 	slices.SortFunc(sorted, netip.Prefix.Compare) // what covers comes before what is covered, and nothing else between
 	out := sorted[:0]
 	for _, p := range sorted {
@@ -29,7 +31,7 @@ func Normal(list []netip.Prefix) []netip.Prefix {
 
 // Union returns what is in any of the lists, in normal form.
 func Union(lists ...[]netip.Prefix) []netip.Prefix {
-	return Normal(slices.Concat(lists...))
+	return normalize(slices.Concat(lists...))
 }
 
 // Intersect returns what is in both a and b, in normal form; a and b are normal.
@@ -73,17 +75,18 @@ func Overlaps(a, b []netip.Prefix) bool {
 func Subtract(a, b []netip.Prefix) []netip.Prefix {
 	var out []netip.Prefix
 	for _, p := range a {
+		for len(b) > 0 && b[0].Compare(p) < 0 && !Covers(b[0], p) {
+			b = b[1:] // nor does it touch what follows
+		}
 		out = subtractOne(out, p, b)
 	}
-	return Normal(out)
+	return out
 }
 
 func subtractOne(out []netip.Prefix, p netip.Prefix, b []netip.Prefix) []netip.Prefix {
-	b = touching(b, p)
-	if len(b) == 0 {
+	if b = touching(b, p); len(b) == 0 {
 		return append(out, p)
-	}
-	if Covers(b[0], p) {
+	} else if Covers(b[0], p) {
 		return out
 	}
 	low, high := halves(p)
@@ -92,12 +95,12 @@ func subtractOne(out []netip.Prefix, p netip.Prefix, b []netip.Prefix) []netip.P
 
 // touching returns the part of a normal list that shares addresses with a prefix: one that covers it, or all that lie in it.
 func touching(list []netip.Prefix, p netip.Prefix) []netip.Prefix {
-	from, _ := slices.BinarySearchFunc(list, p, netip.Prefix.Compare)
-	if from > 0 && Covers(list[from-1], p) {
-		return list[from-1 : from]
+	from := 0
+	for from < len(list) && list[from].Compare(p) < 0 && !Covers(list[from], p) {
+		from++
 	}
 	to := from
-	for to < len(list) && Covers(p, list[to]) {
+	for to < len(list) && list[to].Overlaps(p) {
 		to++
 	}
 	return list[from:to]

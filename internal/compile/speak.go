@@ -80,7 +80,7 @@ func (e *speakers) allowed(s *strand) []netip.Prefix {
 	for _, a := range s.remote {
 		ends = append(ends, netip.PrefixFrom(a, a.BitLen()))
 	}
-	return prefixes.Union(ends, e.passage(s.at.place, s.peer.place).allowed)
+	return prefixes.Merge(prefixes.Normal(ends), e.passage(s.at.place, s.peer.place).allowed)
 }
 
 // bgp writes what the routing daemon of a gateway has to be.
@@ -176,11 +176,11 @@ func (e *speakers) passage(from, to *place) *passage {
 	if known := e.passes[[2]*place{from, to}]; known != nil {
 		return known
 	}
-	var allowed, whole [][]netip.Prefix
+	var tunnels, allowed, whole [][]netip.Prefix
 	sources := e.graph.behind(to, from)
 	for _, t := range e.graph.behind(from, to) {
 		for _, gw := range t.gateways { // their ICMP errors come this way
-			allowed = append(allowed, gw.tunnel)
+			tunnels = append(tunnels, gw.tunnel)
 		}
 		l := leg{to: t, sources: without(sources, t)}
 		if len(l.sources) == 0 {
@@ -190,7 +190,7 @@ func (e *speakers) passage(from, to *place) *passage {
 		allowed = append(allowed, need)
 		whole = append(whole, touched(t.Prefixes, need))
 	}
-	p := &passage{allowed: prefixes.Union(allowed...)}
+	p := &passage{allowed: prefixes.Merge(prefixes.Union(tunnels...), prefixes.Union(allowed...))}
 	accept := prefixes.Union(whole...)
 	p.routes = len(accept)
 	p.accept = append([]netip.Prefix{}, cover(accept, e.owned)...) // an empty list where nothing is: never none

@@ -34,6 +34,22 @@ func Union(lists ...[]netip.Prefix) []netip.Prefix {
 	return normalize(slices.Concat(lists...))
 }
 
+// Merge returns what is in a or in b, in normal form; a and b are normal. Where one is short the other is copied, not compared.
+func Merge(a, b []netip.Prefix) []netip.Prefix {
+	out := make([]netip.Prefix, 0, len(a)+len(b))
+	for len(a) > 0 && len(b) > 0 {
+		if b[0].Compare(a[0]) < 0 {
+			a, b = b, a
+		}
+		n, _ := slices.BinarySearchFunc(a, b[0], netip.Prefix.Compare)
+		out, a = append(out, a[:max(n, 1)]...), a[max(n, 1):]
+		for len(b) > 0 && Covers(out[len(out)-1], b[0]) {
+			b = b[1:]
+		}
+	}
+	return append(append(out, a...), b...)
+}
+
 // Intersect returns what is in both a and b, in normal form; a and b are normal.
 func Intersect(a, b []netip.Prefix) []netip.Prefix {
 	var out []netip.Prefix

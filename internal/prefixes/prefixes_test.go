@@ -86,12 +86,14 @@ func TestAgainstSetsOfAddresses(t *testing.T) {
 		want := map[string]set{
 			"normal":    inA,
 			"union":     combine(inA, inB, func(a, b bool) bool { return a || b }),
+			"merge":     combine(inA, inB, func(a, b bool) bool { return a || b }),
 			"intersect": combine(inA, inB, func(a, b bool) bool { return a && b }),
 			"subtract":  combine(inA, inB, func(a, b bool) bool { return a && !b }),
 		}
 		got := map[string][]netip.Prefix{
 			"normal":    a,
 			"union":     prefixes.Union(rawA, rawB),
+			"merge":     prefixes.Merge(a, b),
 			"intersect": prefixes.Intersect(a, b),
 			"subtract":  prefixes.Subtract(a, b),
 		}

@@ -135,8 +135,11 @@ func (s *stage) rehear(k int32, l loss) bool {
 		s.hearing.tell(kind, l.gateway)
 		s.choose(k, l.gateway, nil)
 	} else {
-		s.hearing.hears(l.link[0])
-		s.hearing.hears(l.link[1])
+		for _, g := range l.link {
+			if slices.ContainsFunc(s.choices[k][g], func(r learnt) bool { return r.session >= 0 && l.severs(g, s.c.speakers[g].sessions[r.session].far) }) {
+				s.hearing.hears(g)
+			}
+		}
 	}
 	return s.hearing.settle(kind, s.choices[k], l, func(g int32, was []learnt) { s.chosen = append(s.chosen, choiceAt{k, g, was}) })
 }

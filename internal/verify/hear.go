@@ -112,9 +112,12 @@ func (h *hearing) settle(k *kind, have choice, l loss, changes func(g int32, was
 			return true
 		}
 		for _, n := range h.next {
-			changes(n.gateway, have[n.gateway])
+			was := have[n.gateway]
+			changes(n.gateway, was)
 			have[n.gateway] = n.now
-			h.tell(k, n.gateway)
+			if !soundsSame(was, n.now) {
+				h.tell(k, n.gateway)
+			}
 		}
 	}
 	h.forget()
@@ -140,6 +143,15 @@ func (o *origin) begin() learnt {
 
 func sameLearnt(a, b learnt) bool {
 	return a.session == b.session && a.worth == b.worth && a.spoke == b.spoke && a.drained == b.drained && slices.Equal(a.path, b.path) && slices.Equal(a.tags, b.tags)
+}
+
+// soundsSame reports whether neighbours are told the same of two choices: by which of several tunnels, and with which metric, a gateway has a route is its own business.
+func soundsSame(a, b []learnt) bool {
+	if len(a) == 0 || len(b) == 0 {
+		return len(a) == len(b)
+	}
+	x, y := &a[0], &b[0]
+	return (x.session < 0) == (y.session < 0) && x.spoke == y.spoke && x.drained == y.drained && slices.Equal(x.path, y.path) && slices.Equal(x.tags, y.tags)
 }
 
 // choose returns the best of what a gateway's neighbours tell it. What it originates itself goes before everything; what a router of its place announces does not.

@@ -1,4 +1,4 @@
-// Package bigmesh is the fabric that the project's promises are measured with. It is for benchmarks.
+// Package bigmesh is the fabrics that the project's promises are measured with. It is for benchmarks.
 package bigmesh
 
 import (
@@ -33,5 +33,22 @@ func New(n int) *intent.Fabric {
 	}
 	everything := intent.Selector{Text: "any", Prefixes: prefixes.Normal(all)}
 	in.Access = []intent.Access{{From: everything, To: everything}}
+	return in
+}
+
+// Spokes returns n places with two gateways and ten prefixes each, of which the first two are hubs of the others. Gateways speak BGP, and everything may talk to everything: with
+// n = 500 about 24 million allowed prefixes over 3,988 links.
+func Spokes(n int) *intent.Fabric {
+	in := New(n)
+	in.Topology, in.Routing = fabric.HubAndSpoke, intent.Routing{Mode: fabric.BGP, Daemon: fabric.FRR, BFD: intent.BFD{Interval: 300, Multiplier: 3}, Tunnels: 1}
+	for i, p := range in.Places {
+		second := *p.Gateways[0]
+		second.Name += "-b"
+		second.Endpoint.Host = fmt.Sprintf("198.19.%d.%d", i>>8, i&255)
+		p.Gateways = append(p.Gateways, &second)
+		if p.Hub = i < 2; !p.Hub {
+			p.Hubs = in.Places[:2]
+		}
+	}
 	return in
 }

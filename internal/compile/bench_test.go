@@ -39,6 +39,32 @@ func BenchmarkCompileCold(b *testing.B) {
 	bench.Within(b, took, 3*time.Second)
 }
 
+// BenchmarkCompileSpokes makes the plan of a thousand gateways that speak BGP: each end of a link lists all that may come over it, 24 million prefixes of 32 bytes.
+func BenchmarkCompileSpokes(b *testing.B) {
+	in := bigmesh.Spokes(500)
+	var took []time.Duration
+	for b.Loop() {
+		start := time.Now()
+		p, _ := Compile(in, nil)
+		took = append(took, time.Since(start))
+		rules := 0
+		for _, g := range p.Gateways {
+			for _, d := range g.Devices {
+				rules += len(d.Peers[0].AllowedIPs)
+			}
+		}
+		b.ReportMetric(float64(rules), "allowed")
+		var m runtime.MemStats
+		runtime.ReadMemStats(&m)
+		b.ReportMetric(float64(m.Sys)/1e6, "MB-sys")
+		if m.Sys > 3<<30 {
+			bench.Miss(b, "%d MiB from the system, want at most 3 GiB", m.Sys>>20)
+		}
+		runtime.KeepAlive(p)
+	}
+	bench.Within(b, took, 10*time.Second)
+}
+
 // warmUp is how many changes a compiler has seen before it is measured, as one of a controller has: by then the process has its memory from the
 // system, page by page, which takes longer than the work where the machine is a virtual one.
 const warmUp = 40

@@ -6,6 +6,8 @@ import (
 	"testing"
 	"time"
 
+	"ropeway/internal/bigmesh"
+	"ropeway/internal/compile"
 	"ropeway/internal/intent"
 	"ropeway/internal/plan"
 )
@@ -94,4 +96,38 @@ func BenchmarkFailuresSpeakers(b *testing.B) {
 		}
 	}
 	bar(b, "a proof of every loss with BGP", time.Since(began)/time.Duration(b.N), 3*time.Second)
+}
+
+// BenchmarkVerifySpokes proves the plan of a thousand gateways at two hub places, and BenchmarkFailuresSpokes the loss of each and of every link.
+func BenchmarkVerifySpokes(b *testing.B) {
+	in := bigSpokes()
+	p, _ := compile.Compile(in, nil)
+	began := time.Now()
+	for b.Loop() {
+		if r := New(p, Facts{}).Check(in); !r.OK {
+			b.Fatal(r.Problems)
+		}
+	}
+	b.ReportMetric(float64(holding()>>20), "MiB")
+	bar(b, "a proof of a thousand gateways with BGP", time.Since(began)/time.Duration(b.N), 15*time.Second)
+}
+
+func BenchmarkFailuresSpokes(b *testing.B) {
+	in := bigSpokes()
+	p, _ := compile.Compile(in, nil)
+	began := time.Now()
+	for b.Loop() {
+		if lost := Failures(p, Facts{}, in); len(lost) != 1000+3988 {
+			b.Fatal(len(lost))
+		}
+	}
+	b.ReportMetric(float64(holding()>>20), "MiB")
+	bar(b, "a proof of every loss of a thousand gateways with BGP", time.Since(began)/time.Duration(b.N), 30*time.Second)
+}
+
+func bigSpokes() *intent.Fabric {
+	in := bigmesh.Spokes(500)
+	all := in.Access[0]
+	in.Tests = []intent.Test{{From: all.From, To: all.To, Expect: intent.Reachable, Symmetric: true}}
+	return in
 }

@@ -118,3 +118,26 @@ func TestTheFormatOfASpeaker(t *testing.T) {
 		t.Error(err)
 	}
 }
+
+// Answers to flows that another gateway saw opened are of the second format, are told where a plan is compared, and name directions that there are.
+func TestAnswersToFlowsOpenedElsewhere(t *testing.T) {
+	g, was := sample(), sample()
+	g.Firewall.Answers = []Direction{Out, In}
+	text, err := Encode("acme", g)
+	if err != nil {
+		t.Fatal(err)
+	}
+	doc, err := Decode(text)
+	if err != nil || doc.Format != 2 || !Same(&doc.Gateway, g) {
+		t.Errorf("came back as %+v, %v", doc, err)
+	}
+	changes := Compare(&Fabric{Gateways: []*Gateway{was}}, &Fabric{Gateways: []*Gateway{g}}).Gateways[0].Changes
+	if want := (Change{Add, "firewall: answers to flows opened elsewhere", "out, in"}); len(changes) != 1 || changes[0] != want {
+		t.Errorf("the difference is %v, want %v", changes, want)
+	}
+	for _, bad := range [][]Direction{{"sideways"}, {In, In}, {""}} {
+		if g.Firewall.Answers = bad; g.Validate() == nil {
+			t.Errorf("%q is valid", bad)
+		}
+	}
+}

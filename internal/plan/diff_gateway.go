@@ -128,6 +128,7 @@ func (c *changes) routes(a, b []*Route) {
 func (c *changes) firewall(a, b *Firewall) {
 	c.lists("firewall: own prefixes", a.Own, b.Own)
 	c.lists("firewall: guarded prefixes", a.Fabric, b.Fabric)
+	c.text("firewall: answers to flows opened elsewhere", joinDirections(a.Answers), joinDirections(b.Answers))
 	order := func(x, y *Rule) int { return cmp.Or(cmp.Compare(x.ID, y.ID), cmp.Compare(x.Direction, y.Direction)) }
 	pairs(pointers(a.Rules), pointers(b.Rules), order, func(x, y *Rule) {
 		r := cmp.Or(y, x)
@@ -149,6 +150,14 @@ func (r *Rule) describe() string {
 		return "any protocol"
 	}
 	return joinServices(r.Services)
+}
+
+func joinDirections(list []Direction) string {
+	out := make([]string, len(list))
+	for i, d := range list {
+		out[i] = string(d)
+	}
+	return strings.Join(out, ", ")
 }
 
 func joinServices(services []fabric.Service) string {

@@ -13,9 +13,9 @@ const Format = 2
 // ErrNewer is what a document is refused with that says what only a later version understands. Test with errors.Is.
 var ErrNewer = errors.New("it is of a later version of Ropeway")
 
-// FormatOf returns the lowest format that can say a plan: 2 with BGP, else 1.
+// FormatOf returns the lowest format that can say a plan: 2 with BGP, or where answers pass to flows that another gateway saw opened, else 1.
 func FormatOf(g *Gateway) uint32 {
-	if g.BGP != nil {
+	if g.BGP != nil || len(g.Firewall.Answers) > 0 {
 		return 2
 	}
 	return 1

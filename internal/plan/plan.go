@@ -6,6 +6,7 @@ package plan
 
 import (
 	"net/netip"
+	"slices"
 
 	"ropeway/internal/fabric"
 	"ropeway/internal/key"
@@ -90,6 +91,7 @@ type Route struct {
 //  2. Of what crosses a device established and related packets pass (so answers, and ICMP errors about an allowed flow, always do);
 //     invalid ones drop.
 //  3. A packet that crosses a device passes if a rule of its direction names its source, destination and service.
+//     Where another gateway may have seen the flow opened, so may what answers it: see Answers.
 //  4. Whatever else crosses a device drops and is counted. Traffic that crosses no device of the fabric is not Ropeway's: no opinion.
 //
 // To the gateway itself, out of a device, only answers, ICMP errors and echo requests pass, and for each Neighbor on that device, from its Address to
@@ -98,7 +100,15 @@ type Firewall struct {
 	Own    []netip.Prefix `json:"own"`             // the place's prefixes
 	Fabric []netip.Prefix `json:"fabric"`          // every place's prefixes
 	Rules  []Rule         `json:"rules,omitempty"` // sorted by ID, then direction
+
+	// Answers names the directions of rules whose flows may come here after another gateway saw them opened. What can open no flow by itself, TCP segments with ACK
+	// or RST and echo replies, passes by those rules whichever end it comes from, although this gateway saw no question and connection tracking calls it invalid:
+	// with source and destination exchanged, and the rule's ports as its source ports. Sorted as directions are below.
+	Answers []Direction `json:"answers,omitempty"`
 }
+
+// AnswersAcross reports whether answers pass in a direction to flows that a rule lets in and another gateway may have seen opened.
+func (f *Firewall) AnswersAcross(d Direction) bool { return slices.Contains(f.Answers, d.Reverse()) }
 
 // A Direction says which way a forwarded packet crosses the gateway.
 type Direction string
@@ -108,6 +118,17 @@ const (
 	In      Direction = "in"      // out of a device into the place
 	Transit Direction = "transit" // out of a device into a device (the same one, mostly)
 )
+
+// Reverse returns the direction in which answers cross the gateway.
+func (d Direction) Reverse() Direction {
+	switch d {
+	case Out:
+		return In
+	case In:
+		return Out
+	}
+	return d
+}
 
 // A Rule accepts new flows. ID is the number of the access entry that it comes from, counted from 1 in file order.
 type Rule struct {

@@ -64,6 +64,9 @@ func (w *writer) gateway(g *Gateway) {
 	if len(g.Firewall.Rules) > 0 {
 		each(w, `,"rules":`, g.Firewall.Rules, w.rule)
 	}
+	if len(g.Firewall.Answers) > 0 {
+		w.value(`,"answers":`, g.Firewall.Answers)
+	}
 	w.text(`}`)
 	if len(g.Sysctls) > 0 {
 		w.value(`,"sysctls":`, g.Sysctls)

@@ -18,6 +18,7 @@ func TestRevisionsAreRevision(t *testing.T) {
 		AllowedIPs: full.Firewall.Own, Keepalive: 25, MTU: 1440, Underlay: 1500, Overhead: 60, Standby: true,
 	}
 	full.Firewall.Rules = []Rule{{1, In, full.Firewall.Own, full.Firewall.Fabric, []fabric.Service{{Protocol: fabric.TCP, First: 1, Last: 9}}}}
+	full.Firewall.Answers = []Direction{Out, In, Transit}
 	full.Sysctls = []Sysctl{{"net/ipv4/ip_forward", "1"}}
 	full.BGP = speaker()
 	full.BGP.Neighbors[0].Announce = full.BGP.Neighbors[1].Announce

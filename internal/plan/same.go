@@ -38,7 +38,7 @@ func sameRoute(a, b *Route) bool {
 }
 
 func sameFirewall(a, b *Firewall) bool {
-	return sameList(a.Own, b.Own) && sameList(a.Fabric, b.Fabric) && slices.EqualFunc(a.Rules, b.Rules, func(x, y Rule) bool {
+	return sameList(a.Own, b.Own) && sameList(a.Fabric, b.Fabric) && slices.Equal(a.Answers, b.Answers) && slices.EqualFunc(a.Rules, b.Rules, func(x, y Rule) bool {
 		return x.ID == y.ID && x.Direction == y.Direction && sameList(x.From, y.From) && sameList(x.To, y.To) && slices.Equal(x.Services, y.Services)
 	})
 }

@@ -30,7 +30,8 @@ func someGateway() *Gateway {
 		Routes: []*Route{{Device: "rw0", Peer: "gw2", MTU: 1440, Prefixes: []netip.Prefix{prefix("10.2.0.0/24")}}},
 		Firewall: Firewall{
 			Own: []netip.Prefix{prefix("10.1.0.0/24")}, Fabric: []netip.Prefix{prefix("10.1.0.0/24"), prefix("10.2.0.0/24"), prefix("10.9.0.0/24")},
-			Rules: []Rule{{ID: 1, Direction: Out, From: []netip.Prefix{prefix("10.1.0.0/24")}, To: []netip.Prefix{prefix("10.2.0.0/24")}, Services: []fabric.Service{{Protocol: fabric.TCP, First: 443, Last: 443}}}},
+			Rules:   []Rule{{ID: 1, Direction: Out, From: []netip.Prefix{prefix("10.1.0.0/24")}, To: []netip.Prefix{prefix("10.2.0.0/24")}, Services: []fabric.Service{{Protocol: fabric.TCP, First: 443, Last: 443}}}},
+			Answers: []Direction{Out, In},
 		},
 		Sysctls: []Sysctl{{"net/ipv4/ip_forward", "1"}},
 		BGP:     speaker(),
@@ -123,6 +124,7 @@ func TestSame(t *testing.T) {
 		func(g *Gateway) { g.Firewall.Own = nil },
 		func(g *Gateway) { g.Firewall.Fabric = g.Firewall.Fabric[1:] },
 		func(g *Gateway) { g.Firewall.Rules = nil },
+		func(g *Gateway) { g.Firewall.Answers = nil },
 		func(g *Gateway) { g.Firewall.Rules[0].ID++ },
 		func(g *Gateway) { g.Firewall.Rules[0].Direction = In },
 		func(g *Gateway) { g.Firewall.Rules[0].From = nil },

@@ -4,6 +4,7 @@ import (
 	"fmt"
 	"net/netip"
 	"regexp"
+	"slices"
 
 	"ropeway/internal/fabric"
 )
@@ -87,11 +88,16 @@ func (f *Firewall) validate() error {
 			return err
 		}
 	}
+	for i, d := range f.Answers {
+		if !d.valid() || slices.Contains(f.Answers[:i], d) {
+			return fmt.Errorf("answers: want directions out, in or transit, each once")
+		}
+	}
 	for i, r := range f.Rules {
 		if r.ID < 1 {
 			return fmt.Errorf("rule %d: want the number of its access entry, from 1", i+1)
 		}
-		if r.Direction != Out && r.Direction != In && r.Direction != Transit {
+		if !r.Direction.valid() {
 			return fmt.Errorf("rule %d: want direction out, in or transit", i+1)
 		}
 		for _, list := range [][]netip.Prefix{r.From, r.To} {
@@ -102,6 +108,8 @@ func (f *Firewall) validate() error {
 	}
 	return nil
 }
+
+func (d Direction) valid() bool { return d == Out || d == In || d == Transit }
 
 // validMTU bounds an MTU by what IPv4 requires of a link (RFC 791) and by the size of an IP packet.
 func validMTU(mtu int) bool { return mtu >= 68 && mtu <= 65535 }

@@ -198,6 +198,7 @@ func (c *Client) Remove(ctx context.Context) error {
 type Counters struct {
 	Access  map[int]Counter    // by plan.Rule.ID: the packets that opened a flow; those that follow are not counted
 	Dropped map[string]Counter // by why: "in", "out", "transit", "guard", "invalid", "input"
+	Answers Counter            // answers to questions that this gateway did not see
 }
 
 // A Counter counts packets and their bytes, IP headers included.
@@ -205,7 +206,7 @@ type Counter struct{ Packets, Bytes uint64 }
 
 // Counters returns what the table has counted: nothing where there is no table.
 func (c *Client) Counters(ctx context.Context) (Counters, error) {
-	out := Counters{map[int]Counter{}, map[string]Counter{}}
+	out := Counters{Access: map[int]Counter{}, Dropped: map[string]Counter{}}
 	if err := c.open(); err != nil {
 		return out, err
 	}
@@ -218,9 +219,13 @@ func (c *Client) Counters(ctx context.Context) (Counters, error) {
 			Packets: findUint(b, unix.NFTA_OBJ_DATA, unix.NFTA_COUNTER_PACKETS),
 			Bytes:   findUint(b, unix.NFTA_OBJ_DATA, unix.NFTA_COUNTER_BYTES),
 		}
+		if name == counterAnswers {
+			out.Answers = counted
+		}
 		if why, ok := strings.CutPrefix(name, prefixDropped); ok {
 			out.Dropped[why] = counted
-		} else if id, err := strconv.Atoi(strings.TrimPrefix(name, prefixAccess)); err == nil {
+		}
+		if id, err := strconv.Atoi(strings.TrimPrefix(name, prefixAccess)); err == nil {
 			out.Access[id] = counted
 		}
 	}

@@ -17,6 +17,7 @@ type packet struct {
 	proto        byte // IPPROTO_ICMP and IPPROTO_ICMPV6 alike mean ICMP of the packet's family
 	sport, dport uint16
 	flags        byte // of TCP; 0: SYN
+	seq, ack     uint32
 	mss          uint16
 	icmpType     byte   // 0: an echo request
 	about        []byte // for ICMP errors: the packet that they quote
@@ -24,8 +25,11 @@ type packet struct {
 }
 
 const (
-	tcpSyn = 0x02
-	tcpAck = 0x10
+	tcpFin = 0x01
+	tcpSyn = flagSYN
+	tcpRst = flagRST
+	tcpPsh = 0x08
+	tcpAck = flagACK
 )
 
 func (p packet) String() string {
@@ -40,6 +44,22 @@ func (p packet) answer() packet {
 		p.icmpType, p.sport, p.dport = 255, p.dport, p.sport // an echo reply has the same identifier
 	}
 	return p
+}
+
+// question is what an answer answers.
+func (p packet) question() packet {
+	p.src, p.dst, p.sport, p.dport = p.dst, p.src, p.dport, p.sport
+	return p
+}
+
+func (p packet) isEchoReply() bool { return p.isICMP() && p.icmpType == 255 }
+
+// isInvalid reports whether connection tracking can begin nothing with it (tcp_conntracks in nf_conntrack_proto_tcp.c; valid_new in nf_conntrack_proto_icmp.c).
+func (p packet) isInvalid() bool {
+	if p.proto == unix.IPPROTO_TCP {
+		return p.flags != 0 && p.flags != tcpSyn && p.flags != tcpAck && p.flags != tcpAck|tcpPsh
+	}
+	return p.isEchoReply()
 }
 
 func (p packet) isICMP() bool { return p.proto == unix.IPPROTO_ICMP || p.proto == unix.IPPROTO_ICMPV6 }
@@ -92,6 +112,8 @@ func (p packet) transport(payload []byte) []byte {
 		b := make([]byte, size, size+len(payload))
 		binary.BigEndian.PutUint16(b, p.sport)
 		binary.BigEndian.PutUint16(b[2:], p.dport)
+		binary.BigEndian.PutUint32(b[4:], p.seq)
+		binary.BigEndian.PutUint32(b[8:], p.ack)
 		b[12] = byte(size / 4 << 4)
 		if b[13] = p.flags; p.flags == 0 {
 			b[13] = tcpSyn

@@ -99,6 +99,11 @@ func (d *dice) policy() *plan.Gateway {
 			ID: id, Direction: []plan.Direction{plan.Out, plan.In, plan.Transit}[d.IntN(3)], From: d.list(), To: d.list(), Services: d.services(),
 		})
 	}
+	for _, ways := range [][]plan.Direction{{plan.Out, plan.In}, {plan.Transit}} {
+		if d.IntN(2) == 0 {
+			g.Firewall.Answers = append(g.Firewall.Answers, ways...)
+		}
+	}
 	return g
 }
 
@@ -107,7 +112,7 @@ func (d *dice) vary(g *plan.Gateway) *plan.Gateway {
 	next := *g
 	next.Firewall.Rules = slices.Clone(g.Firewall.Rules)
 	r := &next.Firewall.Rules[d.IntN(len(next.Firewall.Rules))]
-	switch d.IntN(4) {
+	switch d.IntN(5) {
 	case 0:
 		r.From = prefixes.Normal(append(slices.Clone(r.From), d.list()...))
 	case 1:
@@ -117,6 +122,8 @@ func (d *dice) vary(g *plan.Gateway) *plan.Gateway {
 	case 3:
 		i := d.IntN(len(next.Firewall.Rules))
 		next.Firewall.Rules = slices.Insert(next.Firewall.Rules, i, plan.Rule{ID: 9, Direction: plan.In, From: d.list(), To: d.list()})
+	case 4:
+		next.Firewall.Answers = []plan.Direction{[]plan.Direction{plan.Out, plan.In, plan.Transit}[d.IntN(3)]}
 	}
 	return &next
 }
@@ -168,6 +175,9 @@ func (d *dice) packet(g *plan.Gateway) packet {
 			s := r.Services[d.IntN(len(r.Services))]
 			p.dport = []uint16{s.First, s.Last, s.First - 1, s.Last + 1, s.First<<8 | s.First>>8}[d.IntN(5)]
 		}
+		if d.IntN(2) == 0 {
+			p = d.midstream(g, p)
+		}
 		if !deliverable(p.src) || !deliverable(p.dst) || p.dport == 0 || p.src == p.dst {
 			continue
 		}
@@ -179,6 +189,29 @@ func (d *dice) packet(g *plan.Gateway) packet {
 		}
 		return p
 	}
+}
+
+// midstream makes of what opens a flow something else of it: what answers it, or a segment with flags of any kind.
+func (d *dice) midstream(g *plan.Gateway, p packet) packet {
+	if r := g.Firewall.Rules[d.IntN(len(g.Firewall.Rules))]; len(r.From) > 0 && len(r.To) > 0 && d.IntN(4) > 0 && p.proto != 253 {
+		from, to := r.From[d.IntN(len(r.From))].Addr(), r.To[d.IntN(len(r.To))].Addr()
+		if from.Is4() == to.Is4() {
+			p.src, p.dst = from, to
+		}
+		if len(r.Services) > 0 {
+			s := r.Services[d.IntN(len(r.Services))]
+			p.proto = map[fabric.Protocol]byte{fabric.TCP: unix.IPPROTO_TCP, fabric.UDP: unix.IPPROTO_UDP, fabric.ICMP: unix.IPPROTO_ICMP}[s.Protocol]
+			p.dport = max(s.First, 1)
+		}
+	}
+	flags := []byte{tcpAck, tcpSyn | tcpAck, tcpFin | tcpAck, tcpRst, tcpRst | tcpAck, tcpSyn | tcpRst, tcpFin, tcpPsh, tcpSyn}[d.IntN(9)]
+	if d.IntN(4) > 0 {
+		p = p.answer()
+	}
+	if p.proto == unix.IPPROTO_TCP {
+		p.flags = flags
+	}
+	return p
 }
 
 // leavesBy is the routing of newWorld.
@@ -193,8 +226,8 @@ func leavesBy(dst netip.Addr) string {
 	return "wan0"
 }
 
-// judge is the reference: the comment on plan.Firewall, read word by word, about the first packet of a flow. It returns whether
-// the packet passes and the access entry that lets it, or 0.
+// judge is the reference: the comment on plan.Firewall, read word by word, about the first packet that comes of a flow. It returns whether
+// the packet passes and the access entry that lets it, 0 where it crosses no device, or midstream.
 func judge(f *plan.Firewall, from, to string, p packet) (passes bool, id int) {
 	device := func(name string) bool { return strings.HasPrefix(name, "rw") }
 	if within(f.Own, p.src) && within(f.Fabric, p.dst) && !within(f.Own, p.dst) && !device(to) {
@@ -209,6 +242,17 @@ func judge(f *plan.Firewall, from, to string, p packet) (passes bool, id int) {
 	case device(from):
 		direction = plan.In
 	}
+	if opensNothing := p.isEchoReply() || p.proto == unix.IPPROTO_TCP && p.flags&(tcpAck|tcpRst) != 0; opensNothing {
+		if answered := f.AnswersAcross(direction); !answered && !slices.Contains(f.Answers, direction) && p.isInvalid() {
+			return false, 0
+		} else if question := p.question(); answered && slices.ContainsFunc(f.Rules, func(r plan.Rule) bool {
+			return r.Direction == direction.Reverse() && within(r.From, question.src) && within(r.To, question.dst) && serves(r.Services, question)
+		}) {
+			return true, midstream
+		}
+	} else if p.isInvalid() {
+		return false, 0
+	}
 	for _, r := range f.Rules {
 		if r.Direction == direction && within(r.From, p.src) && within(r.To, p.dst) && serves(r.Services, p) {
 			return true, r.ID
@@ -216,6 +260,9 @@ func judge(f *plan.Firewall, from, to string, p packet) (passes bool, id int) {
 	}
 	return false, 0
 }
+
+// midstream is what judge says of answers to what another gateway saw.
+const midstream = -1
 
 func within(list []netip.Prefix, a netip.Addr) bool {
 	return slices.ContainsFunc(list, func(p netip.Prefix) bool { return p.Contains(a) })
@@ -233,7 +280,7 @@ func TestRandomPolicies(t *testing.T) {
 	clean := nstest.New(t)
 	d := &dice{rand.New(rand.NewPCG(*seed, 7)), map[[2]netip.Addr]bool{}, 0}
 	g := d.policy()
-	passed, dropped := 0, 0
+	passed, dropped, answers := 0, 0, uint64(0)
 	for n := range *policies {
 		if n > 0 && n%3 == 0 {
 			g = d.policy()
@@ -253,13 +300,13 @@ func TestRandomPolicies(t *testing.T) {
 		tries, opened := map[uint32]try{}, map[int]uint64{}
 		for range packetsPerPolicy {
 			p := d.packet(g)
-			from := []string{"eth0", "rw0", "rw1", "wan0"}[d.IntN(4)]
+			from := []string{"eth0", "rw0", "rw1", "wan0", leavesBy(p.src), leavesBy(p.src)}[d.IntN(6)]
 			want := leavesBy(p.dst)
 			passes, id := judge(&g.Firewall, from, want, p)
 			if !passes {
 				want = ""
 				dropped++
-			} else if passed++; id > 0 {
+			} else if passed++; id != 0 {
 				opened[id]++
 			}
 			tries[w.send(from, p)] = try{p, from, want}
@@ -280,12 +327,16 @@ func TestRandomPolicies(t *testing.T) {
 				t.Errorf("policy %d: access %d counted %d, the reference %d", n, id, got, opened[id])
 			}
 		}
+		if got := after.Answers.Packets - before.Answers.Packets; got != opened[midstream] {
+			t.Errorf("policy %d: %d answers counted, the reference %d", n, got, opened[midstream])
+		}
+		answers += opened[midstream]
 		if t.Failed() {
 			t.Fatalf("seed %d, policy %d, applied as %q:\n%s", *seed, n, change.Lines(), Render(g))
 		}
 	}
-	t.Logf("%d packets passed and %d were dropped, as they should be", passed, dropped)
-	if passed < packetsPerPolicy || dropped < packetsPerPolicy {
+	t.Logf("%d packets passed, %d of them answers, and %d were dropped, as they should be", passed, answers, dropped)
+	if passed < packetsPerPolicy || dropped < packetsPerPolicy || answers < packetsPerPolicy/10 {
 		t.Error("too few of one kind: the test tests nothing")
 	}
 }

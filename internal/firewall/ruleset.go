@@ -47,19 +47,30 @@ const (
 	setOwn     = "own"    // and the family: own4, own6
 	setFabric  = "fabric" // fabric4, fabric6
 
-	prefixAccess  = "access_"  // and the ID of the access entry
-	prefixDropped = "dropped_" // and why
+	prefixAccess   = "access_"  // and the ID of the access entry
+	prefixDropped  = "dropped_" // and why
+	counterAnswers = "answers"
+)
+
+// Names of the chains of each direction.
+const (
+	chainOut     = "outbound"
+	chainIn      = "inbound"
+	chainTransit = "transit"
 )
 
 // Compile returns the table that a plan asks for. Lists that are equal become one set.
 func Compile(g *plan.Gateway) *Ruleset {
-	b := &builder{rules: map[plan.Direction][]rule{}, lists: map[[sha256.Size]byte]*set{}, taken: map[string]bool{}}
+	b := &builder{
+		rules: map[plan.Direction][]rule{}, answers: map[plan.Direction][]rule{}, lists: map[[sha256.Size]byte]*set{}, taken: map[string]bool{},
+	}
 	b.devices = b.addSet(newSet(setDevices, names, nameSpans(g.Devices)))
 	guard := b.guard(&g.Firewall)
 	for i := range g.Firewall.Rules {
-		b.access(&g.Firewall.Rules[i])
+		r := &g.Firewall.Rules[i]
+		b.access(r, slices.Contains(g.Firewall.Answers, r.Direction))
 	}
-	return b.ruleset(guard, b.toDaemon(g.BGP))
+	return b.ruleset(&g.Firewall, guard, b.toDaemon(g.BGP))
 }
 
 // A builder gathers the sets and counters that the rules need.
@@ -67,6 +78,7 @@ type builder struct {
 	sets     []*set
 	devices  *set
 	rules    map[plan.Direction][]rule
+	answers  map[plan.Direction][]rule // by the way that the answers go
 	counters []string
 	lists    map[[sha256.Size]byte]*set
 	taken    map[string]bool
@@ -152,8 +164,8 @@ func (b *builder) guard(f *plan.Firewall) []rule {
 	return out
 }
 
-// access adds the rules for one rule of the plan: one for each family and each kind of service.
-func (b *builder) access(r *plan.Rule) {
+// access adds the rules for one rule of the plan: one for each family and each kind of service. Where answers to it pass midstream, each of them has its own.
+func (b *builder) access(r *plan.Rule, midstream bool) {
 	for _, k := range families() {
 		from, to := prefixSpans(r.From, k), prefixSpans(r.To, k)
 		if from.len() == 0 || to.len() == 0 {
@@ -166,6 +178,9 @@ func (b *builder) access(r *plan.Rule) {
 			statements = append(statements, what...)
 			statements = append(statements, counter, verdict{code: accept})
 			b.rules[r.Direction] = append(b.rules[r.Direction], rule{statements, fmt.Sprintf("access %d", r.ID)})
+			if midstream {
+				b.answer(r, toSet, fromSet, what)
+			}
 		}
 	}
 }
@@ -198,21 +213,29 @@ func (b *builder) services(list []fabric.Service, k kind) [][]statement {
 	return out
 }
 
+// one is a rule without a comment.
+func one(statements ...statement) rule { return rule{statements: statements} }
+
 // dropRest ends a chain: what came so far is dropped and counted.
 func (b *builder) dropRest(why string) rule {
 	return rule{statements: []statement{b.counter(prefixDropped + why), verdict{code: drop}}}
 }
 
 // ruleset puts the chains together, in the order in which a packet meets them.
-func (b *builder) ruleset(guard, toDaemon []rule) *Ruleset {
+func (b *builder) ruleset(f *plan.Firewall, guard, toDaemon []rule) *Ruleset {
 	from := device{set: b.devices}
 	into := device{out: true, set: b.devices}
 	direction := func(name string, d plan.Direction) chain {
 		return chain{name: name, rules: append(b.rules[d], b.dropRest(string(d)))}
 	}
-	one := func(statements ...statement) rule { return rule{statements: statements} }
 	established := one(state{stateEstablished | stateRelated, "established,related"}, verdict{code: accept})
-	r := &Ruleset{chains: []chain{
+	invalid := one(state{stateInvalid, "invalid"}, b.counter(prefixDropped+"invalid"), verdict{code: drop})
+	// ways leads a packet to the chain of its direction.
+	ways := func(prefix string) []rule {
+		return []rule{one(from, into, gotoChain(prefix+chainTransit)), one(from, gotoChain(prefix+chainIn)), one(gotoChain(prefix + chainOut))}
+	}
+	toMidstream, midstream := b.midstream(f, invalid, ways)
+	r := &Ruleset{chains: slices.Concat([]chain{
 		{
 			name: "forward", hook: &hook{unix.NF_INET_FORWARD, "forward", 0, accept, "filter"},
 			rules: append(guard, one(from, gotoChain("crossing")), one(into, gotoChain("crossing"))),
@@ -221,19 +244,13 @@ func (b *builder) ruleset(guard, toDaemon []rule) *Ruleset {
 			name: "input", hook: &hook{unix.NF_INET_LOCAL_IN, "input", 0, accept, "filter"},
 			rules: []rule{one(from, gotoChain("to_gateway"))},
 		},
-		{name: "crossing", rules: []rule{
-			one(clamp{}),
-			established,
-			one(state{stateInvalid, "invalid"}, b.counter(prefixDropped+"invalid"), verdict{code: drop}),
-			one(from, into, gotoChain("transit")),
-			one(from, gotoChain("inbound")),
-			one(gotoChain("outbound")),
-		}},
-		direction("outbound", plan.Out),
-		direction("inbound", plan.In),
-		direction("transit", plan.Transit),
+		{name: "crossing", rules: slices.Concat([]rule{one(clamp{}), established}, toMidstream, []rule{invalid}, ways(""))},
+	}, midstream, []chain{
+		direction(chainOut, plan.Out),
+		direction(chainIn, plan.In),
+		direction(chainTransit, plan.Transit),
 		{name: "to_gateway", rules: slices.Concat([]rule{established}, icmpToGateway(), toDaemon, []rule{b.dropRest("input")})},
-	}}
+	})}
 	r.sets, r.counters = b.sets, b.counters
 	r.seal()
 	return r

@@ -156,23 +156,32 @@ type protocol struct {
 func (p protocol) text() string      { return "meta l4proto " + p.name }
 func (p protocol) encode(e *encoder) { e.needProto(p.number) }
 
-// service matches the destination port of TCP or UDP: one of a set where there is one, else one of a range.
+// service matches the destination port of TCP or UDP, or the source port: one of a set where there is one, else one of a range.
 type service struct {
+	src   bool
 	proto protocol
 	ports portRange
 	set   *set
 }
 
 func (s service) text() string {
-	if s.set != nil {
-		return s.proto.name + " dport " + in(s.set, false)
+	word := " dport "
+	if s.src {
+		word = " sport "
 	}
-	return s.proto.name + " dport " + s.ports.String()
+	if s.set != nil {
+		return s.proto.name + word + in(s.set, false)
+	}
+	return s.proto.name + word + s.ports.String()
 }
 
 func (s service) encode(e *encoder) {
 	e.needProto(s.proto.number)
-	e.payload(unix.NFT_PAYLOAD_TRANSPORT_HEADER, 2, 2) // RFC 9293, RFC 768
+	offset := uint32(2) // RFC 9293, RFC 768
+	if s.src {
+		offset = 0
+	}
+	e.payload(unix.NFT_PAYLOAD_TRANSPORT_HEADER, offset, 2)
 	if s.set != nil {
 		e.lookup(s.set, false)
 		return
@@ -237,6 +246,14 @@ func (s state) encode(e *encoder) {
 	e.compare(unix.NFT_CMP_NEQ, make([]byte, 4))
 }
 
+// Where the flags of TCP stand in its header, and those that are matched (RFC 9293, section 3.1).
+const (
+	tcpFlags = 13
+	flagSYN  = 0x02
+	flagRST  = 0x04
+	flagACK  = 0x10
+)
+
 // clamp lowers the MSS that a TCP handshake offers to what the route's MTU carries, both ways; it never raises it.
 type clamp struct{}
 
@@ -244,14 +261,13 @@ func (clamp) text() string { return "tcp flags syn / syn,rst tcp option maxseg s
 
 func (clamp) encode(e *encoder) {
 	const (
-		flagsOffset, syn, rst  = 13, 2, 4 // RFC 9293
 		mssOption, mssSize     = 2, 2
 		opTCPOption, opHostNet = 1, 1 // NFT_EXTHDR_OP_TCPOPT, NFT_BYTEORDER_HTON
 	)
 	e.needProto(unix.IPPROTO_TCP)
-	e.payload(unix.NFT_PAYLOAD_TRANSPORT_HEADER, flagsOffset, 1)
-	e.mask([]byte{syn | rst})
-	e.compare(unix.NFT_CMP_EQ, []byte{syn})
+	e.payload(unix.NFT_PAYLOAD_TRANSPORT_HEADER, tcpFlags, 1)
+	e.mask([]byte{flagSYN | flagRST})
+	e.compare(unix.NFT_CMP_EQ, []byte{flagSYN})
 	e.add("rt", u32(unix.NFTA_RT_KEY, unix.NFT_RT_TCPMSS), u32(unix.NFTA_RT_DREG, register))
 	e.add("byteorder", u32(unix.NFTA_BYTEORDER_SREG, register), u32(unix.NFTA_BYTEORDER_DREG, register),
 		u32(unix.NFTA_BYTEORDER_OP, opHostNet), u32(unix.NFTA_BYTEORDER_LEN, mssSize), u32(unix.NFTA_BYTEORDER_SIZE, mssSize))

@@ -19,7 +19,7 @@ func proof() []Entry {
 			"Filters let packets pass that die later on the way, and no access entry promised that they arrive. Nobody expects them to, but whoever sends them waits for a timeout where a filter could answer.",
 			"Compile the plan again: what is not to arrive should not be let in."},
 		{"RW3014", "Forward and return path differ",
-			"Answers cross other gateways than the requests. A gateway that did not see a TCP or ICMP request drops the answer to it, and what one gateway shows of a flow is half of it.",
+			"Answers cross other gateways than the requests. A gateway that did not see a request drops the answer to it, but for those of TCP and ICMP where gateways take over from each other by BGP, and what one gateway shows of a flow is half of it.",
 			"Compile the plan again; it gives every pair of places one path for both directions."},
 		{"RW3015", "Full-size packets vanish",
 			"The first gateway announces an MTU that a link further on does not carry, so packets of the size announced die in the tunnel, and nothing tells their sender for certain. Small packets pass, which makes this hard to see from outside.",

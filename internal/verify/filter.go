@@ -11,6 +11,7 @@ import (
 type filter struct {
 	own, fabric listID
 	rules       []rule
+	answers     [crossings]bool // ways that answers go to what another gateway saw
 }
 
 // A rule is one of plan.Firewall's.
@@ -25,18 +26,22 @@ type filterKey struct {
 	rules       *plan.Rule
 	count       int
 	own, fabric listID
+	answers     [crossings]bool
 }
 
 // indexFilter numbers the firewall of a gateway.
 func (m *Model) indexFilter(f *plan.Firewall, known map[filterKey]int32) int32 {
 	key := filterKey{count: len(f.Rules), own: m.filtering(f.Own), fabric: m.filtering(f.Fabric)}
+	for c := range key.answers {
+		key.answers[c] = f.AnswersAcross(crossing(c).direction())
+	}
 	if len(f.Rules) > 0 {
 		key.rules = &f.Rules[0]
 	}
 	if n, ok := known[key]; ok {
 		return n
 	}
-	out := filter{own: key.own, fabric: key.fabric}
+	out := filter{own: key.own, fabric: key.fabric, answers: key.answers}
 	for _, r := range f.Rules {
 		out.rules = append(out.rules, rule{r.Direction, m.filtering(r.From), m.filtering(r.To), r.Services})
 	}
@@ -71,6 +76,7 @@ func (m *member) has(kind int32) bool {
 type gate struct {
 	own, fabric      *member
 	out, in, transit []gateRule
+	answers          [crossings]bool
 }
 
 // A gateRule is a rule ready for kinds of addresses.
@@ -86,19 +92,35 @@ const (
 	outward crossing = iota // from the place into a device
 	inward                  // out of a device into the place
 	through                 // out of a device into a device
+
+	crossings = 3 // how many there are
 )
+
+// direction is what a plan calls it.
+func (c crossing) direction() plan.Direction {
+	return [crossings]plan.Direction{plan.Out, plan.In, plan.Transit}[c]
+}
+
+// reverse is how answers cross.
+func (c crossing) reverse() crossing {
+	return [crossings]crossing{inward, outward, through}[c]
+}
 
 // accept adds to s what a gate accepts as new flows between two kinds of address.
 func (g *gate) accept(s set, c crossing, from, to int32) {
+	if c != inward || !g.guards(from, to) {
+		g.permit(s, c, from, to)
+	}
+}
+
+// permit adds to s what the rules of a gate name between two kinds of address.
+func (g *gate) permit(s set, c crossing, from, to int32) {
 	rules := g.transit
 	switch c {
 	case outward:
 		rules = g.out
 	case inward:
 		rules = g.in
-		if g.guards(from, to) {
-			return
-		}
 	}
 	for i := range rules {
 		if r := &rules[i]; r.from.has(from) && r.to.has(to) {
@@ -128,7 +150,7 @@ func (d *drawing) makeGates() {
 	w.gates = make([]gate, len(m.filters))
 	for i, f := range m.filters {
 		g := &w.gates[i]
-		g.own, g.fabric = member(f.own), member(f.fabric)
+		g.own, g.fabric, g.answers = member(f.own), member(f.fabric), f.answers
 		for _, r := range f.rules {
 			ready := gateRule{member(r.from), member(r.to), w.services.shared(r.services)}
 			switch r.direction {

@@ -106,8 +106,7 @@ func (j *judge) pass(v *verdict, there *way, from, to int32) {
 	}
 }
 
-// answer works out what of it is answered. A gateway that saw the request lets the answer pass. Another one drops answers of TCP and
-// ICMP, which are no beginning of anything, and judges others as new: a UDP answer goes to some port that the sender's system chose.
+// answer works out what of it is answered. A gateway that saw the request lets the answer pass.
 func (j *judge) answer(v *verdict, there, back *way, from, to int32) {
 	clear(v.both)
 	if back.end != arrived {
@@ -125,14 +124,19 @@ func (j *judge) answer(v *verdict, there, back *way, from, to int32) {
 	}
 }
 
-// unseen takes out of s what a gateway that did not see the request drops of the answers.
+// unseen takes out of s what a gateway that did not see the request drops of the answers: those of TCP and ICMP, which are no beginning of anything, unless its plan
+// lets them pass as what answers a request that it would have let pass. Others it judges as new: a UDP answer goes to some port that the sender's system chose.
 func (j *judge) unseen(s set, at int32, c crossing, from, to int32) {
-	sv := j.w.services
+	sv, gate := j.w.services, &j.w.gates[j.m.gateways[at].filter]
 	clear(j.tmp)
-	j.w.gates[j.m.gateways[at].filter].accept(j.tmp, c, to, from)
+	gate.accept(j.tmp, c, to, from)
 	udp, other := sv.ephemeral.within(j.tmp), sv.other.within(j.tmp)
+	clear(j.tmp)
+	if gate.answers[c] {
+		gate.permit(j.tmp, c.reverse(), from, to)
+	}
 	for k := range s {
-		keep := uint64(0)
+		keep := j.tmp[k] & sv.answered[k]
 		if udp {
 			keep |= sv.udp[k]
 		}

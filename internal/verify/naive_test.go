@@ -264,7 +264,8 @@ func (n naive) accepts(w *naiveWay, g *plan.Gateway, dir plan.Direction, src, ds
 			return true
 		}
 		if s.Protocol == fabric.TCP || s.Protocol == fabric.ICMP {
-			return false
+			asked := map[plan.Direction]plan.Direction{plan.In: plan.Out, plan.Out: plan.In, plan.Transit: plan.Transit}[dir]
+			return slices.Contains(f.Answers, asked) && rulesAccept(f, asked, dst, src, s)
 		}
 		if s.Protocol == fabric.UDP { // to any port that a system may have chosen
 			ports := []int{32768} // and wherever a rule begins to say something else

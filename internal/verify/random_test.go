@@ -211,6 +211,10 @@ func damage(r *rand.Rand, p *plan.Fabric) {
 			q.MTU, route.MTU = pick(r, []int{1280, 1440, 8941}), pick(r, []int{1280, 1440, 8941})
 		}
 	case 18:
+		if r.IntN(2) == 0 {
+			g.Firewall.Answers = [][]plan.Direction{nil, {plan.Out}, {plan.In, plan.Transit}}[r.IntN(3)]
+			break
+		}
 		g.Firewall.Own = append(slices.Clone(g.Firewall.Own), pick(r, p.Places).Prefixes[0])
 	case 19:
 		if r.IntN(2) == 0 {

@@ -172,8 +172,16 @@ func (r *reporter) promise(f finding, v *verdict, there, back *way) finding {
 	if lost.end == arrived { // an answer that a gateway drops because it did not see the request
 		f.reason = Filtered
 		f.at = back.hops[len(back.hops)-1] // unless the guard of the last one did
-		if i := slices.IndexFunc(back.hops, func(h int32) bool { return !there.crosses(h) }); i >= 0 {
-			f.at = back.hops[i]
+		j, left := newJudge(r.m, r.w), r.w.services.none()
+		for i, h := range back.hops {
+			left.add(f.service)
+			if !there.crosses(h) {
+				j.unseen(left, h, back.crossing(i), f.from.kind, f.to.kind)
+			}
+			if !left.has(f.service) {
+				f.at = h
+				break
+			}
 		}
 		return f
 	}

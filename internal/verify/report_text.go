@@ -128,7 +128,7 @@ func (r *reporter) write(f *finding) diag.Problem {
 		p.Hint = "no access promises it, so it should not be let through either"
 	case "RW3014":
 		p.Message = fmt.Sprintf("%s goes by %s and comes back by %s", pair, route(trace.Forward.Gateways), route(trace.Return.Gateways))
-		p.Hint = "answers that do not cross the gateways of the request are dropped there, unless a rule lets them pass as new"
+		p.Hint = "a gateway that did not see the request drops the answer, unless a rule lets it pass as new, or as an answer to what another gateway saw"
 	case "RW3015":
 		r.writeTight(&p, f, pair)
 	}

@@ -79,7 +79,7 @@ type services struct {
 	ranges    []fabric.Service // Protocol "" is every other protocol
 	words     int
 	all       set
-	answered  set // a gateway that did not see the request drops the answer: TCP and ICMP
+	answered  set // whose answers are no beginning of anything: TCP and ICMP
 	udp       set
 	ephemeral set // ports that a UDP answer may go to
 	other     set

@@ -165,6 +165,8 @@ func carryGateway(g *plan.Gateway, w []string) error {
 		g.Firewall.Rules = slices.DeleteFunc(slices.Clone(g.Firewall.Rules), func(r plan.Rule) bool {
 			return strconv.Itoa(r.ID) == w[2] && string(r.Direction) == w[3]
 		})
+	case "answers": // GATEWAY: those to what another gateway saw pass
+		g.Firewall.Answers = []plan.Direction{plan.Out, plan.In}
 	case "rule": // GATEWAY DIRECTION: everything passes
 		everything := []netip.Prefix{netip.MustParsePrefix("0.0.0.0/0"), netip.MustParsePrefix("::/0")}
 		g.Firewall.Rules = append(g.Firewall.Rules, plan.Rule{ID: 99, Direction: plan.Direction(w[2]), From: everything, To: everything})

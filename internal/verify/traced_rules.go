@@ -25,12 +25,10 @@ func (t *tracer) filter(n int32, g *gateway, direction plan.Direction) bool {
 			return true
 		}
 		if p := t.packet.Service.Protocol; p == fabric.TCP || p == fabric.ICMP {
-			t.hop.Rule = "invalid"
-			t.drop(g.Name, Filtered, "gateway %s did not see the request, so it takes the answer for invalid", g.Name)
-			return false
+			return t.midstream(n, g, direction)
 		}
 	}
-	rules := t.matching(f, direction)
+	rules := t.matching(f, direction, from, to)
 	if !covers(rules, t.service()) {
 		what := "any protocol"
 		if t.packet.Service.Protocol != "" {
@@ -39,9 +37,25 @@ func (t *tracer) filter(n int32, g *gateway, direction plan.Direction) bool {
 		t.drop(g.Name, Filtered, "no rule of %s lets %s → %s pass with %s (%s)", g.Name, from, to, what, direction)
 		return false
 	}
-	t.hop.Rule = t.ruleText(f.rules[rules[0].number], g.Firewall.Rules[rules[0].number].ID)
+	t.hop.Rule = t.ruleText(f.rules[rules[0].number], g.Firewall.Rules[rules[0].number].ID, from, to)
 	t.accepted[n] = true
 	return true
+}
+
+// midstream holds an answer that can open nothing against the firewall of a gateway that did not see the request.
+func (t *tracer) midstream(n int32, g *gateway, direction plan.Direction) bool {
+	f := t.m.filters[g.filter]
+	from, to := t.packet.Destination, t.packet.Source // of the request
+	if g.Firewall.AnswersAcross(direction) {
+		if rules := t.matching(f, direction.Reverse(), from, to); covers(rules, t.service()) {
+			t.hop.Rule = "answers to " + t.ruleText(f.rules[rules[0].number], g.Firewall.Rules[rules[0].number].ID, from, to)
+			t.accepted[n] = true
+			return true
+		}
+	}
+	t.hop.Rule = "invalid"
+	t.drop(g.Name, Filtered, "gateway %s did not see the request, so it takes the answer for invalid", g.Name)
+	return false
 }
 
 func (t *tracer) in(list listID, a netip.Addr) bool {
@@ -55,12 +69,12 @@ type match struct {
 	services []fabric.Service
 }
 
-// matching returns the rules of a direction that name the packet's addresses, and of its services something.
-func (t *tracer) matching(f filter, direction plan.Direction) []match {
+// matching returns the rules of a direction that name both addresses, and of the packet's services something.
+func (t *tracer) matching(f filter, direction plan.Direction, from, to netip.Addr) []match {
 	var out []match
 	want := t.service()
 	for i, r := range f.rules {
-		if r.direction != direction || !t.in(r.from, t.packet.Source) || !t.in(r.to, t.packet.Destination) {
+		if r.direction != direction || !t.in(r.from, from) || !t.in(r.to, to) {
 			continue
 		}
 		if len(r.services) == 0 || slices.ContainsFunc(r.services, func(s fabric.Service) bool {
@@ -95,9 +109,9 @@ func covers(rules []match, want fabric.Service) bool {
 	return next > int(want.Last)
 }
 
-func (t *tracer) ruleText(r rule, id int) string {
-	from, _ := t.m.pool.longest(r.from, t.packet.Source)
-	to, _ := t.m.pool.longest(r.to, t.packet.Destination)
+func (t *tracer) ruleText(r rule, id int, src, dst netip.Addr) string {
+	from, _ := t.m.pool.longest(r.from, src)
+	to, _ := t.m.pool.longest(r.to, dst)
 	what := "any protocol"
 	if len(r.services) > 0 {
 		var names []string

@@ -181,7 +181,7 @@ func sameRoute(a, b *plan.Route) bool {
 }
 
 func sameFirewall(a, b *plan.Firewall) bool {
-	return slices.Equal(a.Own, b.Own) && identical(a.Fabric, b.Fabric) &&
+	return slices.Equal(a.Own, b.Own) && identical(a.Fabric, b.Fabric) && slices.Equal(a.Answers, b.Answers) &&
 		slices.EqualFunc(a.Rules, b.Rules, func(x, y plan.Rule) bool {
 			return x.ID == y.ID && x.Direction == y.Direction && identical(x.From, y.From) && identical(x.To, y.To) &&
 				slices.Equal(x.Services, y.Services)

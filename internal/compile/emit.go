@@ -137,6 +137,8 @@ func (e *emitter) firewall(p *place) *plan.Firewall {
 			Own:    prefixes.Normal(p.Prefixes),
 			Fabric: e.needs.touched[e.needs.class[p.number]],
 			Rules:  e.rules(p),
+
+			Answers: e.graph.answers(p),
 		}
 	}
 	return e.walls[p.number]

@@ -19,6 +19,8 @@ type graph struct {
 	gateways []*gateway // sorted by name
 	hubs     []*place   // by ordinal; made when first asked for
 	underlay []int32    // [place × place], bytes; 0 where two places are not joined
+	speaks   bool       // gateways speak BGP, and go round what is lost by themselves
+	written  bool       // the file has links of its own
 }
 
 type place struct {
@@ -62,7 +64,7 @@ type leg struct {
 }
 
 func newGraph(in *intent.Fabric, lock *state.Lock) *graph {
-	g := &graph{underlay: make([]int32, len(in.Places)*len(in.Places))}
+	g := &graph{underlay: make([]int32, len(in.Places)*len(in.Places)), speaks: in.Routing.Mode == fabric.BGP, written: len(in.Links) > 0}
 	byPlace := map[*intent.Place]*place{}
 	for i, p := range in.Places {
 		np := &place{Place: p, number: i, ordinal: lock.Places[p.Name], first: make([]*gateway, len(in.Places))}

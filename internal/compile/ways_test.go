@@ -217,3 +217,58 @@ func called(places []*intent.Place) (names []string) {
 	}
 	return names
 }
+
+// A gateway that packets cross after a loss, and did not cross before, lets answers pass to what it did not see, in the direction in which it is crossed. A gateway that is
+// crossed whatever is lost lets none pass, and no gateway with static routes does.
+func TestAnswersPassWherePacketsMayMove(t *testing.T) {
+	moved, fixed := 0, 0
+	for seed := range uint64(100) {
+		r := rand.New(rand.NewPCG(seed, 8))
+		in := speaking(r)
+		for _, a := range in.Places {
+			for _, b := range in.Places {
+				if a != b {
+					in.Tests = append(in.Tests, intent.Test{From: intent.Selector{Prefixes: a.Prefixes}, To: intent.Selector{Prefixes: b.Prefixes}, Expect: intent.Reachable})
+				}
+			}
+		}
+		p, _ := Compile(in, nil)
+		before := verify.New(p, verify.Facts{}).Check(in).Tests
+		for i, after := range verify.New(p, losses(r, in)).Check(in).Tests {
+			if before[i].Forward.DroppedBy != nil || after.Forward.DroppedBy != nil {
+				continue
+			}
+			way := after.Forward.Gateways
+			for at, name := range way {
+				direction := plan.Transit
+				switch at {
+				case 0:
+					direction = plan.Out
+				case len(way) - 1:
+					direction = plan.In
+				}
+				if g := p.Gateway(name); !slices.Contains(before[i].Forward.Gateways, name) {
+					moved++
+					if !slices.Contains(g.Firewall.Answers, direction) {
+						t.Fatalf("seed %d: packets from %v moved to %s, which answers %v and not %s", seed, before[i].Forward.Gateways, name, g.Firewall.Answers, direction)
+					}
+				} else if direction != plan.Transit && len(in.Place(g.Place).Gateways) == 1 {
+					fixed++
+					if slices.Contains(g.Firewall.Answers, direction) {
+						t.Fatalf("seed %d: everything of %s crosses %s, which answers %v all the same", seed, g.Place, name, g.Firewall.Answers)
+					}
+				}
+			}
+		}
+		in.Routing = intent.Routing{Mode: fabric.Static}
+		p, _ = Compile(in, nil)
+		for _, g := range p.Gateways {
+			if len(g.Firewall.Answers) > 0 {
+				t.Fatalf("seed %d: %s has static routes and answers %v", seed, g.Name, g.Firewall.Answers)
+			}
+		}
+	}
+	if moved < 100 || fixed < 100 {
+		t.Errorf("%d moved and %d could not: the test tests nothing", moved, fixed)
+	}
+}

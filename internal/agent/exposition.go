@@ -51,6 +51,8 @@ func exposition(st Status) []byte {
 	for _, why := range slices.Sorted(maps.Keys(st.Firewall.Dropped)) {
 		t.Sample(float64(st.Firewall.Dropped[why]), metrics.Label{Name: "why", Value: why})
 	}
+	t.Family("ropeway_firewall_answers_packets_total", metrics.Counter, "Packets that passed as answers to what another gateway saw, since the table was made.")
+	t.Sample(float64(st.Firewall.Answers))
 	gauge("ropeway_drained", "1 where an operator wants traffic to use other gateways.", truth(st.Drained != nil))
 	st.Controller.expose(gauge)
 	st.BGP.expose(&t)

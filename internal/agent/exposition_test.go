@@ -21,7 +21,7 @@ func TestExposition(t *testing.T) {
 		Backend:   BackendStatus{wireguard.Userspace, "why"},
 		LastApply: &Applied{At: at, Duration: 0.25, Changes: 3},
 		Repairs:   map[string]int{"routes": 2},
-		Firewall:  FirewallStatus{InPlace: true, Dropped: dropped(firewall.Counters{Dropped: map[string]firewall.Counter{"guard": {Packets: 9}}})},
+		Firewall:  FirewallStatus{InPlace: true, Dropped: dropped(firewall.Counters{Dropped: map[string]firewall.Counter{"guard": {Packets: 9}}}), Answers: 5},
 		Devices: []DeviceStatus{{Name: "rw0", Up: true, Peers: []PeerStatus{
 			{Gateway: "gw2", State: Up, Handshake: &at, Age: &age, Received: 1 << 40, Sent: 7}, {Gateway: "gw3", State: Pending}}}},
 	}
@@ -32,7 +32,7 @@ func TestExposition(t *testing.T) {
 		t.Fatalf("%v in\n%s", err, text)
 	}
 	for _, line := range []string{"ropeway_healthy 0", "ropeway_plan_applied 0", "ropeway_plan_refused 1", "ropeway_plan_refusals_total 4",
-		`ropeway_drift_repairs_total{step="routes"} 2`, `ropeway_firewall_dropped_packets_total{why="guard"} 9`,
+		`ropeway_drift_repairs_total{step="routes"} 2`, `ropeway_firewall_dropped_packets_total{why="guard"} 9`, "ropeway_firewall_answers_packets_total 5",
 		`ropeway_peer_received_bytes_total{device="rw0",peer="gw2"} 1099511627776`, `ropeway_peer_up{device="rw0",peer="gw3"} 0`} {
 		if !bytes.Contains(text, []byte("\n"+line+"\n")) {
 			t.Errorf("the exposition lacks %s:\n%s", line, text)

@@ -65,6 +65,7 @@ type RouteStatus struct {
 type FirewallStatus struct {
 	InPlace bool              `json:"inPlace"`
 	Dropped map[string]uint64 `json:"dropped,omitempty"` // packets, by why
+	Answers uint64            `json:"answers,omitempty"` // packets that passed as answers to what another gateway saw
 }
 
 // Process names the agent that answers.
@@ -210,7 +211,7 @@ func (a *Agent) Status(ctx context.Context) Status {
 		Backend:   BackendStatus{kind, why},
 		Devices:   []DeviceStatus{},
 		Routes:    RouteStatus{Installed: s.routes},
-		Firewall:  FirewallStatus{InPlace: s.rules, Dropped: dropped(s.counters)},
+		Firewall:  FirewallStatus{InPlace: s.rules, Dropped: dropped(s.counters), Answers: s.counters.Answers.Packets},
 		LastApply: r.lastApply,
 		Applies:   r.applies,
 		Repairs:   r.repairs,

@@ -8,6 +8,7 @@ import (
 )
 
 // TestTheSameFabricWithBIRD: the daemon is a word in the file, and packets and proof agree all the same, also where a gateway is lost and packets go by the other.
+// A download goes on there though its client is silent, whichever end's gateway is lost.
 func TestTheSameFabricWithBIRD(t *testing.T) {
 	t.Parallel()
 	text, err := os.ReadFile("../examples/hybrid-bgp.yaml")
@@ -18,16 +19,24 @@ func TestTheSameFabricWithBIRD(t *testing.T) {
 	if other == string(text) {
 		t.Fatal("the example does not name FRR as its daemon")
 	}
+	other = strings.Replace(other, "  access:\n", "  access:\n"+silentAccess, 1)
 	file, name := filepath.Join(t.TempDir(), "bird.yaml"), labName("bird")
 	if err := os.WriteFile(file, []byte(other), 0o600); err != nil {
 		t.Fatal(err)
 	}
 	up(t, file, name)
 	tested(t, 0, name)
-	must(t, 0, "lab", "fault", "--name", name, "gateway-kill", "use1-b")
+	d := newDownload(t, name)
+	d.goesOn("at first")
+	server, client := d.carrier(file, "use1-a", "use1-b"), d.carrier(file, "hq-1", "hq-2")
+	must(t, 0, "lab", "fault", "--name", name, "gateway-kill", server)
+	d.goesOn("without " + server)
 	if r := tested(t, 0, name); len(r.Faults) != 1 {
 		t.Errorf("the report tells of faults %v", r.Faults)
 	}
 	must(t, 0, "lab", "fault", "--name", name, "undo", "all")
 	tested(t, 0, name)
+	d.goesOn("with all gateways again")
+	must(t, 0, "lab", "fault", "--name", name, "gateway-kill", client)
+	d.goesOn("without " + client)
 }

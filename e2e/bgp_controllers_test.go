@@ -29,6 +29,9 @@ func TestBGPWithControllers(t *testing.T) {
 		if text := must(t, 0, "show", "route", "10.20.4.5", lab).out; !strings.Contains(text, "10.20.0.0/16 is announced by euw1-a; euw1-b") || strings.Count(text, "*") != 7 {
 			t.Errorf("show route said\n%s", text)
 		}
+		if text := must(t, 0, "get", "routes", "192.168.0.0/16", "-o", "json", lab).out; !strings.Contains(text, `"65001:100"`) {
+			t.Errorf("the mark of the headquarters is not on its prefix: %s", text)
+		}
 		if text := must(t, 0, "get", "neighbors", "hq-1", lab).out; strings.Count(text, "Established") != 6 || !strings.Contains(text, "hq-core") {
 			t.Errorf("get neighbors said\n%s", text)
 		}

@@ -40,6 +40,9 @@ func routeOf(r *bgp.Route) *ropewayv1.Route {
 	if r.NextHop.IsValid() {
 		out.NextHop = r.NextHop.String()
 	}
+	for _, c := range r.Communities {
+		out.Communities = append(out.Communities, c.String())
+	}
 	return out
 }
 

@@ -13,6 +13,7 @@ import (
 	"ropeway/internal/bgp"
 	"ropeway/internal/console"
 	"ropeway/internal/diag"
+	"ropeway/internal/fabric"
 )
 
 // A fabricLookout asks gateways by way of their controllers. Each controller passes on what is asked of the gateways that are connected to it, so every one is asked.
@@ -96,7 +97,7 @@ func (o fabricLookout) routes(ctx context.Context, of string, best bool) (map[st
 	return out, o.untold(err, func(name string) bool { return told[name] })
 }
 
-// appendRoutes appends routes as they came. What is no prefix is none that anybody could look up.
+// appendRoutes appends routes as they came. What is no prefix is none that anybody could look up, and what is no community marks nothing.
 func appendRoutes(list []bgp.Route, came []*ropewayv1.Route) []bgp.Route {
 	if list == nil {
 		list = []bgp.Route{}
@@ -111,6 +112,11 @@ func appendRoutes(list []bgp.Route, came []*ropewayv1.Route) []bgp.Route {
 			Tags: r.Tags, Best: r.Best,
 		}
 		x.NextHop, _ = netip.ParseAddr(r.NextHop) // none where it is originated there
+		for _, text := range r.Communities {
+			if c, err := fabric.ParseCommunity(text); err == nil {
+				x.Communities = append(x.Communities, c)
+			}
+		}
 		list = append(list, x)
 	}
 	return list

@@ -225,7 +225,7 @@ func announcers(lines []pathLine) []string {
 
 func pathTable(lines []pathLine, why bool) *console.Table {
 	t := &console.Table{Columns: []console.Column{{Title: "PREFIX"}, {Title: "GATEWAY"}, {Title: ""}, {Title: "NEIGHBOR"}, {Title: "DEVICE"}, {Title: "PREFERENCE", Right: true}, {Title: "AS PATH"},
-		{Title: "METRIC", Right: true}, {Title: "NEXT HOP", Wide: true}, {Title: "WHY", Wide: !why}},
+		{Title: "METRIC", Right: true}, {Title: "NEXT HOP", Wide: true}, {Title: "COMMUNITIES", Wide: true}, {Title: "WHY", Wide: !why}},
 		Paint: func(s console.Style, row, _ int, cell string) string {
 			if lines[row].Best {
 				return cell
@@ -242,7 +242,7 @@ func pathTable(lines []pathLine, why bool) *console.Table {
 			hop = l.NextHop.String()
 		}
 		t.Rows = append(t.Rows, []string{l.Prefix.String(), l.Gateway, mark, cmp.Or(l.Neighbor, "(here)"), l.Device, fmt.Sprint(l.LocalPreference), bgp.Numbers(l.Path),
-			fmt.Sprint(l.Metric), hop, l.Why})
+			fmt.Sprint(l.Metric), hop, strings.Trim(fmt.Sprint(l.Communities), "[]"), l.Why})
 	}
 	return t
 }

@@ -176,6 +176,9 @@ func boundAnswer(a *ropewayv1.AnswerRequest) {
 	}
 	for _, r := range a.Routes {
 		r.Prefix, r.Neighbor, r.NextHop, r.Device = bounded(r.Prefix), bounded(r.Neighbor), bounded(r.NextHop), bounded(r.Device)
+		for i, c := range r.Communities {
+			r.Communities[i] = bounded(c)
+		}
 	}
 	if d := a.Drained; d != nil {
 		d.Text = bounded(d.Text)

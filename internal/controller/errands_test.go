@@ -86,6 +86,25 @@ func (s *somebody) routesOf(req *ropewayv1.ListRoutesRequest) map[string][]strin
 	return out
 }
 
+// TestWhatAGatewayAnswersIsSafeToShow: whoever took a gateway over cannot write to terminals, nor at length, in any word that it says of a route.
+func TestWhatAGatewayAnswersIsSafeToShow(t *testing.T) {
+	evil := "\x1b[2J" + strings.Repeat("x", 2*longestMessage)
+	a := &ropewayv1.AnswerRequest{Routes: []*ropewayv1.Route{
+		{Prefix: evil, Neighbor: evil, NextHop: evil, Device: evil, Communities: []string{"64512:100", evil}},
+		{Prefix: "10.0.0.0/8", Communities: []string{"4200000001:1:2"}},
+	}}
+	boundAnswer(a)
+	r := a.Routes[0]
+	for _, text := range append(r.Communities, r.Prefix, r.Neighbor, r.NextHop, r.Device) {
+		if strings.Contains(text, "\x1b") || len(text) > longestMessage+len(`\x1b`) {
+			t.Errorf("%d bytes: %.20q", len(text), text)
+		}
+	}
+	if r.Communities[0] != "64512:100" || a.Routes[1].Communities[0] != "4200000001:1:2" {
+		t.Errorf("what can be a community is another one: %v", a.Routes)
+	}
+}
+
 // Everything that a person asks of a gateway comes to it, and its answer to him, however long it is. What he wants of it is in the audit log.
 func TestErrands(t *testing.T) {
 	h := serveHere(t)

@@ -756,7 +756,9 @@ type Route struct {
 	Metric          uint32   `protobuf:"varint,7,opt,name=metric,proto3" json:"metric,omitempty"`
 	Tags            []uint32 `protobuf:"varint,8,rep,packed,name=tags,proto3" json:"tags,omitempty"`
 	// It carries packets.
-	Best          bool `protobuf:"varint,9,opt,name=best,proto3" json:"best,omitempty"`
+	Best bool `protobuf:"varint,9,opt,name=best,proto3" json:"best,omitempty"`
+	// Its communities but for those that are tags: "64512:100" (RFC 1997) and "4200000001:1:2" (RFC 8092). An older gateway does not tell.
+	Communities   []string `protobuf:"bytes,20,rep,name=communities,proto3" json:"communities,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -852,6 +854,13 @@ func (x *Route) GetBest() bool {
 		return x.Best
 	}
 	return false
+}
+
+func (x *Route) GetCommunities() []string {
+	if x != nil {
+		return x.Communities
+	}
+	return nil
 }
 
 // What came of draining a gateway.
@@ -1144,7 +1153,7 @@ const file_ropeway_v1_routing_proto_rawDesc = "" +
 	" \x01(\rR\x05flaps\x12\x10\n" +
 	"\x03bfd\x18\v \x01(\tR\x03bfd\x12\x1d\n" +
 	"\n" +
-	"last_error\x18\f \x01(\tR\tlastError\"\xed\x01\n" +
+	"last_error\x18\f \x01(\tR\tlastError\"\x8f\x02\n" +
 	"\x05Route\x12\x16\n" +
 	"\x06prefix\x18\x01 \x01(\tR\x06prefix\x12\x1a\n" +
 	"\bneighbor\x18\x02 \x01(\tR\bneighbor\x12\x19\n" +
@@ -1154,7 +1163,8 @@ const file_ropeway_v1_routing_proto_rawDesc = "" +
 	"\x10local_preference\x18\x06 \x01(\rR\x0flocalPreference\x12\x16\n" +
 	"\x06metric\x18\a \x01(\rR\x06metric\x12\x12\n" +
 	"\x04tags\x18\b \x03(\rR\x04tags\x12\x12\n" +
-	"\x04best\x18\t \x01(\bR\x04best\"\xf1\x01\n" +
+	"\x04best\x18\t \x01(\bR\x04best\x12 \n" +
+	"\vcommunities\x18\x14 \x03(\tR\vcommunities\"\xf1\x01\n" +
 	"\bDrainage\x120\n" +
 	"\x05since\x18\x01 \x01(\v2\x1a.google.protobuf.TimestampR\x05since\x12\x18\n" +
 	"\aapplied\x18\x02 \x01(\bR\aapplied\x12\x14\n" +

@@ -89,6 +89,9 @@ type job struct {
 	control control
 	known   *settled
 	writes  uint64 // configurations sent
+
+	heard    Recall              // nil: nobody knows
+	recalled map[key.Public]bool // peers that got their address from there
 }
 
 // applyDevice makes one device what is wanted; there is nil where it does not exist.
@@ -97,7 +100,7 @@ func (c *Client) applyDevice(ctx context.Context, want plan.Device, there *link,
 	if err != nil {
 		return nil, fmt.Errorf("private key: %w", err)
 	}
-	j := &job{want: want, private: private, known: c.settledOf(want.Name)}
+	j := &job{want: want, private: private, known: c.settledOf(want.Name), heard: c.opts.Recall, recalled: map[key.Public]bool{}}
 	j.want.PublicKey = j.known.public(private)
 	defer func() {
 		if j.control != nil {
@@ -177,7 +180,7 @@ func (c *Client) applyAll(ctx context.Context, j *job) (done []Change, count uin
 		return nil, 0, err
 	}
 	found := c.combine(s, j.backend, j.link)
-	changes := Diff([]plan.Device{j.want}, []Device{found})
+	changes := j.recall(Diff([]plan.Device{j.want}, []Device{found}))
 	if len(changes) == 0 {
 		return nil, s.Count, nil
 	}
@@ -212,7 +215,7 @@ func (c *Client) applyDelta(ctx context.Context, j *job, given plan.Device) (don
 	part.Peers = d.after
 	part, unresolved := c.names.resolve(ctx, part)
 	found := c.combine(j.known.expected(&d), j.backend, j.link)
-	changes := Diff([]plan.Device{part}, []Device{found})
+	changes := j.recall(Diff([]plan.Device{part}, []Device{found}))
 	peers, others := split(changes)
 	list := sections(peers)
 	if len(list) > peersPerWrite {

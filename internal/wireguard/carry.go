@@ -59,7 +59,7 @@ func (j *job) start(ctx context.Context, found *Device) error {
 	if found.Up {
 		return nil
 	}
-	if err := j.greet(ctx, j.want.Peers); err != nil {
+	if err := j.greet(ctx, j.want.Peers, found); err != nil {
 		return fmt.Errorf("begin the handshakes: %w", err)
 	}
 	return nil

@@ -12,8 +12,9 @@ import (
 
 // A device that has lost its sessions, because its process or its machine was killed, has peers that do not know. What they send in a session that is gone
 // is lost until they give up on it, 15 s later (KEEPALIVE_TIMEOUT + REKEY_TIMEOUT; whitepaper, 6.5). A handshake from here ends that at once. So a device
-// that goes up begins one with every peer whose address it knows, and a peer whose address becomes known later, because its name could not be looked up,
-// gets his then. A device does so by itself for peers with a keepalive, all in the same instant; so they get theirs when it is up.
+// that goes up begins one with every peer whose address is known: from the plan, from a name, or from where a peer behind NAT was heard last (recall.go). A peer
+// whose address becomes known later, because its name could not be looked up, gets his then. A device does so by itself for peers with a keepalive, all in the
+// same instant; so they get theirs when it is up.
 //
 // It takes no packet: a keepalive where none was makes a device send one, and with no session that is a handshake. Kernel and userspace are alike in this.
 
@@ -24,14 +25,9 @@ const (
 	greetPause  = 50 * time.Millisecond
 )
 
-// greet begins a handshake with every peer whose address is known. The device must be up.
-func (j *job) greet(ctx context.Context, peers []*plan.Peer) error {
-	var known []*plan.Peer
-	for _, p := range peers {
-		if _, ok := addrPort(p); ok && !p.PublicKey.IsZero() {
-			known = append(known, p)
-		}
-	}
+// greet begins a handshake with every peer whose address is known; found is the device as it was before. It must be up now.
+func (j *job) greet(ctx context.Context, peers []*plan.Peer, found *Device) error {
+	known := j.whereKnown(peers, found)
 	first := true
 	for group := range slices.Chunk(known, greetAtOnce) {
 		if !first {
@@ -47,6 +43,21 @@ func (j *job) greet(ctx context.Context, peers []*plan.Peer) error {
 		}
 	}
 	return nil
+}
+
+// whereKnown leaves those peers whose address the device was given, or had.
+func (j *job) whereKnown(peers []*plan.Peer, found *Device) (known []*plan.Peer) {
+	had := map[key.Public]bool{}
+	for i := range found.Peers {
+		had[found.Peers[i].PublicKey] = found.Peers[i].Endpoint.IsValid()
+	}
+	for _, p := range peers {
+		_, literal := addrPort(p)
+		if !p.PublicKey.IsZero() && (literal || j.recalled[p.PublicKey] || had[p.PublicKey]) {
+			known = append(known, p)
+		}
+	}
+	return known
 }
 
 // greetings gives each peer his keepalive anew, and one for a moment to who has none. Sections are carried out in their order.
@@ -89,12 +100,13 @@ func withoutKeepalive(changes []Change) []Change {
 	return out
 }
 
-// greetLate begins handshakes with the peers that these changes gave an address and that had none.
+// greetLate begins handshakes with the peers that these changes gave an address and that had none, and with those that are new and were heard before.
 func (j *job) greetLate(ctx context.Context, changes []Change, found *Device) error {
 	late := map[key.Public]bool{}
 	for _, c := range changes {
 		had := slices.IndexFunc(found.Peers, func(p Peer) bool { return p.PublicKey == c.Peer.PublicKey })
-		if c.Op == UpdatePeer && c.Peer.Endpoint.IsValid() && had >= 0 && !found.Peers[had].Endpoint.IsValid() {
+		told := c.Op == UpdatePeer && c.Peer.Endpoint.IsValid() && had >= 0 && !found.Peers[had].Endpoint.IsValid()
+		if told || c.Op == AddPeer && j.recalled[c.Peer.PublicKey] {
 			late[c.Peer.PublicKey] = true
 		}
 	}
@@ -107,7 +119,7 @@ func (j *job) greetLate(ctx context.Context, changes []Change, found *Device) er
 			peers = append(peers, p)
 		}
 	}
-	if err := j.greet(ctx, peers); err != nil {
+	if err := j.greet(ctx, peers, found); err != nil {
 		return fmt.Errorf("begin the handshakes: %w", err)
 	}
 	return nil

@@ -47,7 +47,7 @@ func TestGreetingsArePaced(t *testing.T) {
 		peers = append(peers, &plan.Peer{PublicKey: far(many + 1)}, &plan.Peer{Endpoint: endpoint})
 		var n notebook
 		start := time.Now()
-		if err := (&job{control: &n}).greet(t.Context(), peers); err != nil {
+		if err := (&job{control: &n}).greet(t.Context(), peers, &Device{}); err != nil {
 			t.Fatal(err)
 		}
 		if took := time.Since(start); took < 400*time.Millisecond || took > 600*time.Millisecond || n.at[0] != start {
@@ -68,7 +68,7 @@ func TestGreetingsArePaced(t *testing.T) {
 		}
 		ctx, cancel := context.WithCancel(t.Context())
 		cancel()
-		if err := (&job{control: &n}).greet(ctx, peers); !errors.Is(err, context.Canceled) {
+		if err := (&job{control: &n}).greet(ctx, peers, &Device{}); !errors.Is(err, context.Canceled) {
 			t.Errorf("cut short: %v", err)
 		}
 	})

@@ -69,6 +69,7 @@ type Options struct {
 	Command   []string // starts the process of userspace devices when the NAME of the first is appended; default: this executable, "devices"
 	Backend   Backend  // default: Kernel where it works, else Userspace
 	Lookup    Lookup   // finds the addresses of a DNS name; default: the system's resolver
+	Recall    Recall   // tells where a peer was heard before its device was made anew; default: nobody knows
 }
 
 // A Client observes and changes the devices of the network namespace that its methods are called in, always the same one. Between two calls it holds

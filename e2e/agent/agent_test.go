@@ -3,6 +3,7 @@ package agent_test
 import (
 	"fmt"
 	"net"
+	"net/netip"
 	"os"
 	"strings"
 	"testing"
@@ -13,6 +14,7 @@ import (
 	"golang.zx2c4.com/wireguard/wgctrl/wgtypes"
 
 	"ropeway/internal/agent"
+	"ropeway/internal/fabric"
 	"ropeway/internal/key"
 	"ropeway/internal/nstest"
 )
@@ -185,6 +187,49 @@ func TestADeadDeviceIsBack(t *testing.T) {
 	t.Logf("longest silence %v from the side that lost its device, %v from the other", there.gap, back.gap)
 	if there.gap > 2*time.Second || back.gap > 2*time.Second {
 		t.Error("longer than 2 s")
+	}
+}
+
+// TestARebootReachesWhoIsBehindNAT: a gateway loses its power and boots, and its peer behind NAT, whose session looks alive to it, is back within 2 s. Only the peer could
+// dial, if its address were not remembered, and would 15 s later. The mapping of the NAT is still there, and lets pass what comes from that port of that gateway alone.
+func TestARebootReachesWhoIsBehindNAT(t *testing.T) {
+	w := newWorld(t, 2)
+	a, b := w.gateways[0], w.gateways[1]
+	a.echo()
+	b.echo()
+	b.nft(t, `add table ip nat {
+		chain out { type nat hook postrouting priority srcnat; oifname wan0 udp sport 51820 snat to 192.0.2.2:4500; }
+	}`)
+	hub := w.plan(1, 2)
+	hub.Devices[0].Peers[0].Endpoint, hub.Devices[0].Peers[0].Keepalive = fabric.Endpoint{}, 0
+	a.write(hub)
+	b.write(w.plan(2, 1))
+	a.start()
+	b.start()
+	eventually(t, 20*time.Second, "the hosts reach each other", func() bool { return a.reaches(b) })
+	mapped := netip.MustParseAddrPort("192.0.2.2:4500")
+	eventually(t, 20*time.Second, "the gateway keeps where its peer is", func() bool {
+		kept, _ := os.ReadFile(a.path("state/endpoints.json"))
+		return strings.Contains(string(kept), mapped.String())
+	})
+
+	a.agent.kill()
+	pid := a.deviceProcess()
+	if pid == 0 {
+		a.ip(t, "link", "delete", "rw0")
+	} else {
+		must(t, unix.Kill(pid, unix.SIGKILL))
+		eventually(t, 5*time.Second, "the device is gone", func() bool { return len(a.deviceProcesses()) == 0 })
+	}
+	a.start()
+	took := eventually(t, 20*time.Second, "the hosts reach each other again", func() bool { return b.reaches(a) })
+	t.Logf("back %v after the agent was started", took)
+	if took > 2*time.Second {
+		t.Error("longer than 2 s")
+	}
+	a.waitHealthy()
+	if peer := a.status().Devices[0].Peers[0]; peer.Endpoint != mapped {
+		t.Errorf("the peer is at %v, want %v", peer.Endpoint, mapped)
 	}
 }
 

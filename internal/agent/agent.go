@@ -108,6 +108,9 @@ func (a *Agent) Run(ctx context.Context) error {
 	if err := a.machine.drain.restore(); err != nil {
 		a.log.Error("the gateway is drained, and nobody knows since when", "error", err)
 	}
+	if err := a.machine.endpoints.restore(); err != nil {
+		a.log.Warn("peers behind NAT have to dial before they are in reach again", "error", err)
+	}
 
 	ctx, end := a.lasting(ctx)
 	defer end()
@@ -117,6 +120,7 @@ func (a *Agent) Run(ctx context.Context) error {
 	group.Go(func() error { return a.serveSocket(ctx) })
 	group.Go(func() error { return a.serveLoopback(ctx) })
 	group.Go(func() error { a.refresh(ctx); return nil })
+	group.Go(func() error { a.rememberPeers(ctx); return nil })
 	group.Go(func() error { a.hold(ctx); return nil })
 	group.Go(func() error { a.loop(ctx, a.events); return nil })
 	if a.opts.Contact != nil {

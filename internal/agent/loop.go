@@ -22,7 +22,7 @@ const (
 // loop passes over the machine until ctx ends: at once where the plan is another one, soon where something else wakes it, else once in pollEvery. A pass
 // that has begun is finished even then, so that an agent that is stopped does not leave half a plan.
 func (a *Agent) loop(ctx context.Context, events *events) {
-	a.source.sweep()
+	sweep(a.source.kept)
 	if err := a.source.restore(); err != nil {
 		a.log.Error("the last good plan is of no use", "error", err)
 	}

@@ -78,9 +78,9 @@ func (s *source) restore() error {
 	return nil
 }
 
-// sweep removes what a process that was killed while it kept a plan left beside it (files.Replace writes .NAME.RANDOM first).
-func (s *source) sweep() {
-	left, _ := filepath.Glob(filepath.Join(filepath.Dir(s.kept), "."+filepath.Base(s.kept)+".*")) // the pattern is well formed
+// sweep removes what a process that was killed while it replaced a file left beside it (files.Replace writes .NAME.RANDOM first).
+func sweep(file string) {
+	left, _ := filepath.Glob(filepath.Join(filepath.Dir(file), "."+filepath.Base(file)+".*")) // the pattern is well formed
 	for _, path := range left {
 		_ = os.Remove(path) // where it cannot be removed it does no harm
 	}

@@ -28,16 +28,19 @@ type machine struct {
 	keys       identity.Store
 	speaker    *speaker
 	drain      *drain
+	endpoints  *endpoints
 }
 
 func newMachine(opts Options) *machine {
+	heard := &endpoints{file: filepath.Join(opts.State, endpointsName)}
 	m := &machine{
-		firewall: firewall.New(),
-		devices:  wireguard.New(wireguard.Options{LogDir: opts.Run}),
-		sysctls:  tune.New(tune.Options{State: filepath.Join(opts.State, "sysctls.json")}),
-		routes:   route.New(),
-		keys:     identity.In(opts.State),
-		drain:    &drain{file: filepath.Join(opts.State, drainName)},
+		firewall:  firewall.New(),
+		devices:   wireguard.New(wireguard.Options{LogDir: opts.Run, Recall: heard.recall}),
+		sysctls:   tune.New(tune.Options{State: filepath.Join(opts.State, "sysctls.json")}),
+		routes:    route.New(),
+		keys:      identity.In(opts.State),
+		drain:     &drain{file: filepath.Join(opts.State, drainName)},
+		endpoints: heard,
 	}
 	m.speaker = &speaker{daemons: opts.Daemons, password: m.keys.Password, drained: m.drain.drained}
 	return m

@@ -31,7 +31,7 @@ type DrillOptions struct {
 const (
 	drillSpan     = 1500 * time.Millisecond // for which all answer, or none
 	drillPatience = 20 * time.Second        // until a pair that should survive answers again
-	wellPatience  = 90 * time.Second        // until all is as before; a gateway behind NAT alone needs up to 15 s (WireGuard whitepaper, section 6.1)
+	wellPatience  = 90 * time.Second        // until all is as before; a gateway whose NAT has forgotten it alone needs up to 15 s (WireGuard whitepaper, section 6.1)
 	mostPairs     = 32                      // at 200 packets a second each: two cores carry some 30,000 through a tunnel
 )
 

@@ -1,29 +1,12 @@
 package e2e
 
-import (
-	"os"
-	"path/filepath"
-	"strings"
-	"testing"
-)
+import "testing"
 
 // TestTheSameFabricWithBIRD: the daemon is a word in the file, and packets and proof agree all the same, also where a gateway is lost and packets go by the other.
 // A download goes on there though its client is silent, whichever end's gateway is lost.
 func TestTheSameFabricWithBIRD(t *testing.T) {
 	t.Parallel()
-	text, err := os.ReadFile("../examples/hybrid-bgp.yaml")
-	if err != nil {
-		t.Fatal(err)
-	}
-	other := strings.Replace(string(text), "daemon: frr", "daemon: bird", 1)
-	if other == string(text) {
-		t.Fatal("the example does not name FRR as its daemon")
-	}
-	other = strings.Replace(other, "  access:\n", "  access:\n"+silentAccess, 1)
-	file, name := filepath.Join(t.TempDir(), "bird.yaml"), labName("bird")
-	if err := os.WriteFile(file, []byte(other), 0o600); err != nil {
-		t.Fatal(err)
-	}
+	file, name := withBIRD(t, silentAccess), labName("bird")
 	up(t, file, name)
 	tested(t, 0, name)
 	d := newDownload(t, name)

@@ -169,6 +169,9 @@ func Remove(ctx context.Context, opts Options) error {
 
 const lockName = "agent.lock"
 
+// lockPatience is how long a lock may outlive its agent: what a killed agent was about to start holds it, too, until that program begins.
+const lockPatience = time.Second / 2
+
 // claim makes the agent's two directories and takes the lock that only one agent of a machine holds. The lock ends with the
 // process, however it ends; its file stays, because a file that is removed and made again is two locks.
 func claim(state, run string) (release func(), err error) {
@@ -182,7 +185,7 @@ func claim(state, run string) (release func(), err error) {
 	if err != nil {
 		return nil, unusable(run, err)
 	}
-	if err := unix.Flock(int(f.Fd()), unix.LOCK_EX|unix.LOCK_NB); err != nil {
+	if err := lock(f); err != nil {
 		_ = f.Close()
 		if errors.Is(err, unix.EWOULDBLOCK) {
 			return nil, diag.Problem{Code: codeRunning, Severity: diag.Error, Subject: "agent",
@@ -191,6 +194,16 @@ func claim(state, run string) (release func(), err error) {
 		return nil, unusable(run, err)
 	}
 	return func() { _ = f.Close() }, nil
+}
+
+// lock takes the lock on a file, or returns EWOULDBLOCK where another one keeps it.
+func lock(f *os.File) error {
+	for until := time.Now().Add(lockPatience); ; time.Sleep(settle) {
+		err := unix.Flock(int(f.Fd()), unix.LOCK_EX|unix.LOCK_NB)
+		if !errors.Is(err, unix.EWOULDBLOCK) || time.Now().After(until) {
+			return err
+		}
+	}
 }
 
 // ownDir makes a directory, or accepts one that nobody else may write.

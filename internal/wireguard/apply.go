@@ -77,7 +77,8 @@ func (c *Client) removeDevice(ctx context.Context, l link) error {
 // Remove deletes every device of Ropeway's and ends the processes of those in userspace.
 func (c *Client) Remove(ctx context.Context) ([]Change, error) {
 	defer c.overlook()
-	return c.Apply(ctx, nil, nil)
+	done, err := c.Apply(ctx, nil, nil)
+	return done, errors.Join(err, c.endCarrier(ctx))
 }
 
 // A job is one device on its way to what is wanted.

@@ -44,15 +44,17 @@ func RunDevices(ctx context.Context, name string, opts RunOptions) error {
 		return fmt.Errorf("forbid core files: %w", err)
 	}
 
-	c := &carrier{opts: opts, ctx: ctx, devices: map[string]*carried{}, empty: make(chan struct{})}
+	c := &carrier{opts: opts, ctx: ctx, end: stop, devices: map[string]*carried{}, empty: make(chan struct{})}
 	socket, err := listen(carrierPath(opts.SocketDir)) // before the first device is there: whoever finds that one may ask for the next
 	if err != nil {
 		return fmt.Errorf("control socket of the devices' process: %w", err)
 	}
 	desk := newDesk(c.answer)
 	c.all.Go(func() { desk.serve(socket.UnixListener) })
-	if err = c.carry(name); err == nil {
-		c.wait(ctx, pace)
+	if !abandoned() { // asked after the socket is there: whoever takes devices away finds that, or has ended our parent before
+		if err = c.carry(name); err == nil {
+			c.wait(ctx, pace)
+		}
 	}
 	c.close()
 	socket.remove()
@@ -62,11 +64,22 @@ func RunDevices(ctx context.Context, name string, opts RunOptions) error {
 	return err
 }
 
+// abandoned tells whether who started this process, and holds the other end of its standard input until the first device is there, has ended since. What
+// it wanted nobody may want any more.
+func abandoned() bool {
+	input := []unix.PollFd{{Fd: 0}}
+	n, err := unix.Poll(input, 0)
+	return n == 1 && err == nil && input[0].Revents&unix.POLLHUP != 0
+}
+
 // carrierPath is the control socket of the process that carries the devices. wg(8) takes every *.sock beside it for a device.
 func carrierPath(dir string) string { return filepath.Join(dir, "ropeway.carrier") }
 
-// opCarry asks a carrier for a device: then its name.
-const opCarry = "ropeway_carry="
+// What a carrier is asked: for a device, then its name; or to end, and its devices with it.
+const (
+	opCarry = "ropeway_carry="
+	opEnd   = "ropeway_end=1"
+)
 
 // gcPercent keeps the heap small: packets live in pools, and what garbage there is comes from configuration.
 const gcPercent = 50
@@ -79,6 +92,7 @@ const lookEvery = 250 * time.Millisecond
 type carrier struct {
 	opts RunOptions
 	ctx  context.Context //nolint:containedctx // the life of the process, which devices that are asked for later share
+	end  func()          // ends that life
 
 	mu      sync.Mutex // held while a device is made, which umask allows one at a time
 	devices map[string]*carried
@@ -88,6 +102,10 @@ type carrier struct {
 }
 
 func (c *carrier) answer(_ *bytes.Buffer, op, _ string) error {
+	if op == opEnd {
+		c.end()
+		return nil
+	}
 	name, ok := strings.CutPrefix(op, opCarry)
 	if !ok {
 		return errUnknownOp
@@ -207,6 +225,20 @@ func (c *Client) join(ctx context.Context, name string) (s *socket, ok bool, err
 	}
 	s, err = openSocket(ctx, c.opts.SocketDir, name)
 	return s, err == nil, err
+}
+
+// endCarrier tells the process of the devices to end, where there is one: it may be about to make its first device for an agent that was killed a moment ago.
+// It waits for nothing: a process that hangs reads it when it goes on.
+func (c *Client) endCarrier(ctx context.Context) error {
+	control, err := dialSocket(ctx, carrierPath(c.opts.SocketDir))
+	if nobodyListens(err) {
+		return nil
+	}
+	if err != nil {
+		return err
+	}
+	_ = control.send([]byte(opEnd + "\n\n")) // to one that ends by itself meanwhile, it cannot be said
+	return control.close()
 }
 
 // awaitEnd waits until the process of the devices that ends lets go of its control socket.

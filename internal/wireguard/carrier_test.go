@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"net/netip"
 	"os"
+	"os/exec"
 	"path/filepath"
 	"slices"
 	"strconv"
@@ -129,6 +130,42 @@ func ended(t testing.TB, c *Client, pid int) {
 		time.Sleep(10 * time.Millisecond)
 	}
 	t.Fatal("the process is still there")
+}
+
+// TestAnAbandonedProcessMakesNothing: an agent that was killed when it had just started the devices' process leaves no device that comes up later, whatever came in between.
+func TestAnAbandonedProcessMakesNothing(t *testing.T) {
+	userspaceOnly(t)
+	e := newEnd(t, nstest.Enter(t), 1)
+	input, alive, err := os.Pipe()
+	if err != nil {
+		t.Fatal(err)
+	}
+	process := exec.CommandContext(t.Context(), e.opts.Command[0], append(slices.Clone(e.opts.Command[1:]), "rw0")...)
+	process.Stdin = input
+	if err := errors.Join(alive.Close(), process.Start(), input.Close()); err != nil {
+		t.Fatal(err)
+	}
+	if err := process.Wait(); err != nil {
+		t.Errorf("it ended with %v", err)
+	}
+	if _, err := netlink.LinkByName("rw0"); err == nil {
+		t.Error("there is a device")
+	}
+}
+
+// TestRemoveEndsAProcessWithoutDevice: where its starter is there and no device is yet, the process is found by its own socket.
+func TestRemoveEndsAProcessWithoutDevice(t *testing.T) {
+	userspaceOnly(t)
+	e := newEnd(t, nstest.Enter(t), 1)
+	e.apply()
+	pid := e.pid()
+	if err := e.client.endCarrier(t.Context()); err != nil { // as Remove does, after it saw no device
+		t.Fatal(err)
+	}
+	ended(t, e.client, pid)
+	if _, err := netlink.LinkByName("rw0"); err == nil {
+		t.Error("the device is still there")
+	}
 }
 
 // TestOneProcessCarriesAllDevices from the first to the last one.

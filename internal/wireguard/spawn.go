@@ -41,7 +41,7 @@ func (c *Client) makeProcess(ctx context.Context, name string) (*socket, error) 
 func (c *Client) logPath() string { return filepath.Join(c.opts.LogDir, "devices.log") }
 
 // spawn starts a process that carries userspace devices, this one to begin with, and waits until it answers. The process is in a session of its own,
-// holds nothing of ours open but its log, and goes on when we end.
+// holds nothing of ours open but its log, and goes on when we end. Only where we end before it has begun it does not: its standard input tells (abandoned).
 func (c *Client) spawn(ctx context.Context, name string) (*socket, error) {
 	if err := os.MkdirAll(c.opts.LogDir, 0o755); err != nil {
 		return nil, fmt.Errorf("make the directory of the devices' log: %w", err)
@@ -59,9 +59,16 @@ func (c *Client) spawn(ctx context.Context, name string) (*socket, error) {
 
 	cmd := exec.Command(c.opts.Command[0], append(c.opts.Command[1:len(c.opts.Command):len(c.opts.Command)], name)...)
 	cmd.Dir, cmd.Env = "/", []string{}
-	cmd.Stdout, cmd.Stderr = out, out
+	input, alive, err := os.Pipe()
+	if err != nil {
+		return nil, fmt.Errorf("make a pipe for the devices' process: %w", err)
+	}
+	defer func() { _ = alive.Close() }()
+	cmd.Stdin, cmd.Stdout, cmd.Stderr = input, out, out
 	cmd.SysProcAttr = &syscall.SysProcAttr{Setsid: true}
-	if err := cmd.Start(); err != nil {
+	err = cmd.Start()
+	_ = input.Close()
+	if err != nil {
 		return nil, fmt.Errorf("start the devices' process: %w", err)
 	}
 	pid := cmd.Process.Pid

@@ -18,7 +18,8 @@ import (
 // BenchmarkTwoTunnels sends small datagrams, 100 bytes in eight flows, as fast as they go between two gateways, by one tunnel and by two that share the flows, turn by turn.
 // No more are under way than queues hold, since a sender that nothing holds back takes the CPU from those that carry its packets. The devices are those of ropeway-gateway,
 // one process at each end. The bar is 1.4 times as many with two, where one leaves a CPU to use. Where one tunnel, its other end and the programs at both fill the machine,
-// as on two CPUs, a second can bring nothing, and must cost next to nothing.
+// as on two CPUs, a second can bring nothing, and must cost next to nothing. There two tunnels carried 1.47 times as many while every process took all CPUs, 26,100 a second
+// against 17,400; since processes take as many as they can use (pace.go), one carries 28,200.
 func BenchmarkTwoTunnels(b *testing.B) {
 	if tested() != Userspace {
 		b.Skip("about the process of userspace devices")

@@ -99,18 +99,18 @@ func (m *maker) place(name string, number int, needed bool) string {
 		prefixes = append(prefixes, p)
 	}
 	m.prefixes = append(m.prefixes, prefixes...)
-	natted := !needed && m.often(50)
+	natted, count := !needed && m.often(50), 1+m.IntN(2)
+	shared := ""
+	if count > 1 && m.often(25) { // both behind one address, by ports next to each other
+		shared = m.endpoint(number, 0, name)
+	}
 	var gateways []string
-	for k := range 1 + m.IntN(2) {
+	for k := range count {
 		g := fmt.Sprintf("name: %s-%c", name, 'a'+k)
-		if !natted || m.often(20) {
-			g += fmt.Sprintf(", endpoint: %q", m.endpoint(number, k, name))
-		}
-		if natted || m.often(10) {
-			g += ", nat: true"
-		}
-		if m.often(20) {
-			g += fmt.Sprintf(", port: %d", 4500+m.IntN(100))
+		if shared != "" {
+			g += fmt.Sprintf(", endpoint: %q, port: %d, nat: true", shared, 51820+k)
+		} else {
+			g += m.reached(number, k, name, natted)
 		}
 		if m.speaks {
 			g += fmt.Sprintf(", address: 192.168.%d.%d", number+1, k+1)
@@ -122,6 +122,20 @@ func (m *maker) place(name string, number int, needed bool) string {
 		mtu = fmt.Sprintf("underlay: {mtu: %d}, ", m.mtu())
 	}
 	return fmt.Sprintf("{name: %s, %sprefixes: [%s], gateways: [%s]%s}", name, mtu, quoted(prefixes), strings.Join(gateways, ", "), m.speaker(name, number, prefixes, len(gateways)))
+}
+
+// reached says how a gateway is reached that has its address for itself.
+func (m *maker) reached(number, k int, name string, natted bool) (g string) {
+	if !natted || m.often(20) {
+		g += fmt.Sprintf(", endpoint: %q", m.endpoint(number, k, name))
+	}
+	if natted || m.often(10) {
+		g += ", nat: true"
+	}
+	if m.often(20) {
+		g += fmt.Sprintf(", port: %d", 4500+m.IntN(100))
+	}
+	return g
 }
 
 // routing says how routes come about. BFD is slow enough for a machine that has several labs up.

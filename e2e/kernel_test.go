@@ -5,13 +5,18 @@ import (
 	"fmt"
 	"math/rand/v2"
 	"path/filepath"
+	"slices"
 	"strings"
 	"testing"
 	"time"
 
+	"ropeway/internal/compile"
+	"ropeway/internal/diag"
 	"ropeway/internal/fabric"
+	"ropeway/internal/intent"
 	"ropeway/internal/lab"
 	"ropeway/internal/plan"
+	"ropeway/internal/verify"
 )
 
 // TestKernelAgreesWithProof brings up random fabrics, a third of them as written and the others with damaged plans, and sends every
@@ -43,6 +48,15 @@ func kernelAgreesOften(t *testing.T, mode fabric.RoutingMode, count int) {
 func kernelAgrees(t *testing.T, n uint64, mode fabric.RoutingMode) {
 	t.Helper()
 	text, in := randomFabric(n, mode)
+	spoil := func(p *plan.Fabric) []string {
+		if n%3 == 0 {
+			return nil
+		}
+		return damage(rand.New(rand.NewPCG(n, 1<<32)), p)
+	}
+	if undecided(in, spoil) {
+		t.Skipf("seed %d: the proof refuses the plan, since what gateways come to is open (RW3036)\n%s", n, text)
+	}
 	var done []string
 	opts := lab.Options{
 		Name: labName(fmt.Sprintf("k%d", n)), Agent: filepath.Join(programs, "ropeway-gateway"),
@@ -52,7 +66,7 @@ func kernelAgrees(t *testing.T, n uint64, mode fabric.RoutingMode) {
 	if n%3 != 0 {
 		// The prover knows which links of a damaged plan come up; waiting for those that do not would be idle.
 		opts.Patience = 2500 * time.Millisecond
-		opts.Damage = func(p *plan.Fabric) { done = damage(rand.New(rand.NewPCG(n, 1<<32)), p) }
+		opts.Damage = func(p *plan.Fabric) { done = spoil(p) }
 	}
 	begun := time.Now()
 	l, silent, err := lab.Up(t.Context(), "fabric.yaml", []byte(text), opts)
@@ -85,6 +99,14 @@ func kernelAgrees(t *testing.T, n uint64, mode fabric.RoutingMode) {
 		t.Errorf("seed %d: packets and prover disagree (go test ./e2e -run Kernel -seed %d -fabrics 1 -speaking 1)\ndamage: %s\n%s\n%s",
 			n, n, strings.Join(done, "; "), strings.Join(bad, "\n"), text)
 	}
+}
+
+// undecided reports whether the proof says of a plan that gateways may come to one thing or another, or to nothing. There is no prediction then that packets could agree with.
+func undecided(in *intent.Fabric, spoil func(*plan.Fabric) []string) bool {
+	p, _ := compile.Compile(in, nil)
+	spoil(p)
+	r := verify.New(p, verify.Facts{}).Check(in)
+	return slices.ContainsFunc(r.Problems, func(x diag.Problem) bool { return x.Code == "RW3036" })
 }
 
 // disagreements describes what packets did otherwise than predicted, at most twenty of them.

@@ -5,8 +5,6 @@ import (
 	"fmt"
 	"slices"
 	"strings"
-
-	"ropeway/internal/fabric"
 )
 
 // bgp compares what two routing daemons have to be.
@@ -48,7 +46,7 @@ func (b *BGP) describe() []string {
 		parts = append(parts, "tags "+numbers(b.Tags))
 	}
 	if len(b.Communities) > 0 {
-		parts = append(parts, "communities "+list(b.Communities))
+		parts = append(parts, "communities "+join(b.Communities, ","))
 	}
 	if b.MaxPaths > 1 {
 		parts = append(parts, fmt.Sprintf("shares packets among %d tunnels", b.MaxPaths))
@@ -98,7 +96,7 @@ func (a *Announce) describe() (parts []string) {
 		return nil
 	}
 	if len(a.Communities) > 0 {
-		parts = append(parts, "adds communities "+list(a.Communities))
+		parts = append(parts, "adds communities "+join(a.Communities, ","))
 	}
 	if a.Prepend > 0 {
 		parts = append(parts, fmt.Sprintf("prepends its AS %d×", a.Prepend))
@@ -109,25 +107,10 @@ func (a *Announce) describe() (parts []string) {
 	return parts
 }
 
-func list(communities []fabric.Community) string {
-	words := make([]string, len(communities))
-	for i, c := range communities {
-		words[i] = c.String()
-	}
-	return strings.Join(words, ",")
-}
-
 // preferences notes a change of what routes are worth. The first that fits decides, so their order counts.
 func (c *changes) preferences(object string, before, after []Preference) {
-	var parts []string
-	if come := onlyIn(after, before); len(come) > 0 {
-		parts = append(parts, "+ "+worths(come))
-	}
-	if gone := onlyIn(before, after); len(gone) > 0 {
-		parts = append(parts, "- "+worths(gone))
-	}
 	if !slices.Equal(before, after) {
-		c.note(Alter, object, cmp.Or(strings.Join(parts, ", "), "the same in another order"))
+		c.note(Alter, object, cmp.Or(differ(before, after, worths), "the same in another order"))
 	}
 }
 
@@ -167,9 +150,5 @@ func hops(n int) string {
 }
 
 func numbers(list []uint32) string {
-	var texts []string
-	for _, n := range slices.Sorted(slices.Values(list)) {
-		texts = append(texts, fmt.Sprint(n))
-	}
-	return strings.Join(texts, ",")
+	return join(slices.Sorted(slices.Values(list)), ",")
 }

@@ -6,7 +6,6 @@ import (
 	"net/netip"
 	"strings"
 
-	"ropeway/internal/fabric"
 	"ropeway/internal/prefixes"
 )
 
@@ -128,7 +127,7 @@ func (c *changes) routes(a, b []*Route) {
 func (c *changes) firewall(a, b *Firewall) {
 	c.lists("firewall: own prefixes", a.Own, b.Own)
 	c.lists("firewall: guarded prefixes", a.Fabric, b.Fabric)
-	c.text("firewall: answers to flows opened elsewhere", joinDirections(a.Answers), joinDirections(b.Answers))
+	c.text("firewall: answers to flows opened elsewhere", join(a.Answers, ", "), join(b.Answers, ", "))
 	order := func(x, y *Rule) int { return cmp.Or(cmp.Compare(x.ID, y.ID), cmp.Compare(x.Direction, y.Direction)) }
 	pairs(pointers(a.Rules), pointers(b.Rules), order, func(x, y *Rule) {
 		r := cmp.Or(y, x)
@@ -149,23 +148,16 @@ func (r *Rule) describe() string {
 	if len(r.Services) == 0 {
 		return "any protocol"
 	}
-	return joinServices(r.Services)
+	return join(r.Services, ", ")
 }
 
-func joinDirections(list []Direction) string {
-	out := make([]string, len(list))
-	for i, d := range list {
-		out[i] = string(d)
+// join writes a list in one line.
+func join[T any](list []T, between string) string {
+	words := make([]string, len(list))
+	for i, x := range list {
+		words[i] = fmt.Sprint(x)
 	}
-	return strings.Join(out, ", ")
-}
-
-func joinServices(services []fabric.Service) string {
-	out := make([]string, len(services))
-	for i, s := range services {
-		out[i] = s.String()
-	}
-	return strings.Join(out, ", ")
+	return strings.Join(words, between)
 }
 
 func (c *changes) sysctls(a, b []Sysctl) {

@@ -27,17 +27,22 @@ func (known comparedLists) differ(before, after []netip.Prefix) string {
 	p := listPair{unsafe.SliceData(before), unsafe.SliceData(after), len(before), len(after)}
 	detail, done := known[p]
 	if !done {
-		var parts []string
-		if come := onlyIn(after, before); len(come) > 0 {
-			parts = append(parts, "+ "+few(come))
-		}
-		if gone := onlyIn(before, after); len(gone) > 0 {
-			parts = append(parts, "- "+few(gone))
-		}
-		detail = strings.Join(parts, ", ")
+		detail = differ(before, after, few)
 		known[p] = detail
 	}
 	return detail
+}
+
+// differ says what came and what went, in the words of few, and "" where both lists hold the same.
+func differ[T comparable](before, after []T, few func([]T) string) string {
+	var parts []string
+	if come := onlyIn(after, before); len(come) > 0 {
+		parts = append(parts, "+ "+few(come))
+	}
+	if gone := onlyIn(before, after); len(gone) > 0 {
+		parts = append(parts, "- "+few(gone))
+	}
+	return strings.Join(parts, ", ")
 }
 
 // onlyIn returns what is in a and not in b.

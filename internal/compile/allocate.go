@@ -62,14 +62,14 @@ func allocateLinks(in *intent.Fabric, lock *state.Lock) map[string]state.Link {
 		a, b := min(t.a.Name, t.b.Name), max(t.a.Name, t.b.Name)
 		name := state.LinkName(a, b, t.turn)
 		was, known := lock.Links[name]
-		if known && used.take(was.Number) && ports.take(a, was.Ports[0]) && ports.take(b, was.Ports[1]) {
+		if known && used.take(was.Number) && ports[a].take(was.Ports[0]) && ports[b].take(was.Ports[1]) {
 			links[name] = was
 			continue
 		}
 		fresh, names = append(fresh, [2]string{a, b}), append(names, name)
 	}
 	for i, ends := range fresh {
-		links[names[i]] = state.Link{Number: used.lowest(1), Ports: [2]int{ports.lowest(ends[0]), ports.lowest(ends[1])}}
+		links[names[i]] = state.Link{Number: used.lowest(1), Ports: [2]int{ports[ends[0]].lowest(), ports[ends[1]].lowest()}}
 	}
 	return links
 }

@@ -71,6 +71,17 @@ func TestWaysAgree(t *testing.T) {
 	}
 }
 
+// askAll adds a test of the way from every place to every other.
+func askAll(in *intent.Fabric) {
+	for _, a := range in.Places {
+		for _, b := range in.Places {
+			if a != b {
+				in.Tests = append(in.Tests, intent.Test{From: intent.Selector{Prefixes: a.Prefixes}, To: intent.Selector{Prefixes: b.Prefixes}, Expect: intent.Reachable})
+			}
+		}
+	}
+}
+
 // TestOnlyHubsCarry: whatever is lost, packets between two places cross gateways of hubs beside their own, of two at most. A spoke, or a site with links to two hubs, carries
 // for nobody: it tells nobody of others, and its firewall lets nothing through from tunnel to tunnel.
 func TestOnlyHubsCarry(t *testing.T) {
@@ -78,13 +89,7 @@ func TestOnlyHubsCarry(t *testing.T) {
 	for seed := range uint64(200) {
 		r := rand.New(rand.NewPCG(seed, 6))
 		in := speaking(r)
-		for _, a := range in.Places {
-			for _, b := range in.Places {
-				if a != b {
-					in.Tests = append(in.Tests, intent.Test{From: intent.Selector{Prefixes: a.Prefixes}, To: intent.Selector{Prefixes: b.Prefixes}, Expect: intent.Reachable})
-				}
-			}
-		}
+		askAll(in)
 		p, _ := Compile(in, nil)
 		for _, g := range p.Gateways {
 			hub := in.Place(g.Place).Hub
@@ -225,13 +230,7 @@ func TestAnswersPassWherePacketsMayMove(t *testing.T) {
 	for seed := range uint64(100) {
 		r := rand.New(rand.NewPCG(seed, 8))
 		in := speaking(r)
-		for _, a := range in.Places {
-			for _, b := range in.Places {
-				if a != b {
-					in.Tests = append(in.Tests, intent.Test{From: intent.Selector{Prefixes: a.Prefixes}, To: intent.Selector{Prefixes: b.Prefixes}, Expect: intent.Reachable})
-				}
-			}
-		}
+		askAll(in)
 		p, _ := Compile(in, nil)
 		before := verify.New(p, verify.Facts{}).Check(in).Tests
 		for i, after := range verify.New(p, losses(r, in)).Check(in).Tests {

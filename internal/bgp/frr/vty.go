@@ -162,8 +162,8 @@ func hear(r *bufio.Reader, answers int) error {
 		if err != nil && !errors.Is(err, errStatus) {
 			return err
 		}
-		if i := bytes.Index(answer, []byte("% ")); i >= 0 {
-			err = errors.New(firstLine(string(answer[i:])))
+		if c := complaint(answer); c != "" {
+			err = errors.New(c)
 		}
 		if err != nil && refused == nil {
 			refused = fmt.Errorf("%w: %w", errRefused, err)
@@ -182,10 +182,19 @@ func (d *Daemon) vtysh(ctx context.Context, text string, flags ...string) (strin
 	cmd.Env = []string{"PATH=/usr/bin:/bin"}
 	cmd.Dir, cmd.Stdin = "/", strings.NewReader(text)
 	out, err := cmd.CombinedOutput()
-	if i := bytes.Index(out, []byte("% ")); i >= 0 && ctx.Err() == nil {
-		return firstLine(string(out[i:])), errRefused
+	if c := complaint(out); c != "" && ctx.Err() == nil {
+		return c, errRefused
 	}
 	return firstLine(string(out)), err
+}
+
+// complaint returns the first thing that an answer complains of, or "".
+func complaint(answer []byte) string {
+	i := bytes.Index(answer, []byte("% "))
+	if i < 0 {
+		return ""
+	}
+	return firstLine(string(answer[i:]))
 }
 
 // firstLine returns what of an answer is shown. What was told is never in it whole, so no password is.

@@ -1,9 +1,6 @@
 package verify
 
-import (
-	"net/netip"
-	"slices"
-)
+import "slices"
 
 // A doubt is packets for a place that a gateway, or the router of a place, shares between ways that are not alike, so that nothing is proven of them.
 type doubt struct {
@@ -16,10 +13,8 @@ type doubt struct {
 func (t *tables) doubts() map[doubt]bool {
 	out := map[doubt]bool{}
 	note := func(router bool, at int32, kind int) {
-		for n := range t.c.m.places {
-			if slices.ContainsFunc(t.kinds[kind].prefixes, func(p netip.Prefix) bool { return t.c.m.touches(int32(n), p) }) {
-				out[doubt{router, at, int32(n)}] = true
-			}
+		for _, n := range t.c.m.owners(t.kinds[kind]) {
+			out[doubt{router, at, n}] = true
 		}
 	}
 	for _, s := range t.shared {

@@ -99,13 +99,7 @@ func (r *rerouting) draw(facts Facts, in *intent.Fabric) {
 			}
 		}
 	}
-	parallel(len(lists), func(_, k int) {
-		for n := range r.m.places {
-			if slices.ContainsFunc(r.c.kinds[k].prefixes, func(p netip.Prefix) bool { return r.m.touches(int32(n), p) }) {
-				r.places[k] = append(r.places[k], int32(n))
-			}
-		}
-	})
+	parallel(len(lists), func(_, k int) { r.places[k] = r.m.owners(r.c.kinds[k]) })
 }
 
 // number gives every tunnel that a gateway may learn routes over a group, and every gateway that a router may learn them from a number.
@@ -194,7 +188,12 @@ func (r *rerouting) each() []loss {
 	return out
 }
 
-// touches reports whether a place owns part of a prefix.
-func (m *Model) touches(place int32, p netip.Prefix) bool {
-	return slices.ContainsFunc(m.places[place].Prefixes, p.Overlaps)
+// owners returns the places that own part of a kind.
+func (m *Model) owners(k *kind) (out []int32) {
+	for n := range m.places {
+		if slices.ContainsFunc(k.prefixes, func(p netip.Prefix) bool { return slices.ContainsFunc(m.places[n].Prefixes, p.Overlaps) }) {
+			out = append(out, int32(n))
+		}
+	}
+	return out
 }

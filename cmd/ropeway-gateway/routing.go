@@ -103,7 +103,7 @@ func routeTable(routes []bgp.Route) *console.Table {
 			hop = r.NextHop.String()
 		}
 		t.Rows = append(t.Rows, []string{mark, r.Prefix.String(), cmp.Or(r.Neighbor, "(here)"), r.Device, hop, strconv.FormatUint(uint64(r.LocalPreference), 10),
-			strconv.FormatUint(uint64(r.Metric), 10), bgp.Numbers(r.Path), bgp.Numbers(r.Tags), strings.Trim(fmt.Sprint(r.Communities), "[]")})
+			strconv.FormatUint(uint64(r.Metric), 10), bgp.Words(r.Path), bgp.Words(r.Tags), bgp.Words(r.Communities)})
 	}
 	return t
 }

@@ -241,8 +241,8 @@ func pathTable(lines []pathLine, why bool) *console.Table {
 		if l.NextHop.IsValid() {
 			hop = l.NextHop.String()
 		}
-		t.Rows = append(t.Rows, []string{l.Prefix.String(), l.Gateway, mark, cmp.Or(l.Neighbor, "(here)"), l.Device, fmt.Sprint(l.LocalPreference), bgp.Numbers(l.Path),
-			fmt.Sprint(l.Metric), hop, strings.Trim(fmt.Sprint(l.Communities), "[]"), l.Why})
+		t.Rows = append(t.Rows, []string{l.Prefix.String(), l.Gateway, mark, cmp.Or(l.Neighbor, "(here)"), l.Device, fmt.Sprint(l.LocalPreference), bgp.Words(l.Path),
+			fmt.Sprint(l.Metric), hop, bgp.Words(l.Communities), l.Why})
 	}
 	return t
 }

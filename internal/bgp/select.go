@@ -3,8 +3,9 @@ package bgp
 import (
 	"fmt"
 	"net/netip"
-	"strconv"
 	"strings"
+
+	"ropeway/internal/fabric"
 )
 
 // Select returns the routes that somebody means: those to a prefix and what is within it, or to the longest one that has an address; all for "". What is neither is an
@@ -38,11 +39,7 @@ func Select(routes []Route, of string) ([]Route, error) {
 	return out, nil
 }
 
-// Numbers writes an AS path, or tags, as people read them.
-func Numbers(list []uint32) string {
-	texts := make([]string, len(list))
-	for i, n := range list {
-		texts[i] = strconv.FormatUint(uint64(n), 10)
-	}
-	return strings.Join(texts, " ")
+// Words writes an AS path, tags or communities as people read them.
+func Words[T uint32 | fabric.Community](list []T) string {
+	return strings.Trim(fmt.Sprint(list), "[]")
 }
